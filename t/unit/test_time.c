@@ -1,0 +1,104 @@
+
+/* knock_time: RFC 3339 */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "knock_time.h"
+
+
+static void
+test_known_times(void **state)
+{
+    size_t         i;
+    unsigned char  out[KNOCK_TIME_LEN + 1];
+
+    static const struct {
+        uint64_t     ms;
+        const char  *text;
+    } rows[] = {
+        { 0,                "1970-01-01T00:00:00.000Z" },
+        { 1,                "1970-01-01T00:00:00.001Z" },
+        { 86399999,         "1970-01-01T23:59:59.999Z" },
+        { 86400000,         "1970-01-02T00:00:00.000Z" },
+        { 951782399000,     "2000-02-28T23:59:59.000Z" },
+        { 951782400000,     "2000-02-29T00:00:00.000Z" },
+        { 951868800000,     "2000-03-01T00:00:00.000Z" },
+        { 978307199999,     "2000-12-31T23:59:59.999Z" },
+        { 1709164800000,    "2024-02-29T00:00:00.000Z" },
+        { 1767323045678,    "2026-01-02T03:04:05.678Z" },
+        { 2147483648000,    "2038-01-19T03:14:08.000Z" },
+        { 4107542400000,    "2100-03-01T00:00:00.000Z" },
+        { 13574563200000,   "2400-02-29T00:00:00.000Z" },
+        { 253402300799999,  "9999-12-31T23:59:59.999Z" },
+        { 253402300800000,  "9999-12-31T23:59:59.999Z" },
+        { UINT64_MAX,       "9999-12-31T23:59:59.999Z" }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        memset(out, '#', sizeof(out));
+        knock_time_format(rows[i].ms, out);
+
+        assert_memory_equal(out, rows[i].text, KNOCK_TIME_LEN);
+        assert_int_equal(out[KNOCK_TIME_LEN], '#');
+    }
+}
+
+
+static void
+test_every_day_of_the_calendar(void **state)
+{
+    char           text[32];
+    unsigned       year, month, day, days;
+    uint64_t       ms;
+    unsigned char  out[KNOCK_TIME_LEN];
+
+    static const unsigned  months[] = {
+        31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
+    };
+
+    (void) state;
+
+    ms = 0;
+
+    for (year = 1970; year <= 9999; year++) {
+        for (month = 1; month <= 12; month++) {
+            days = months[month - 1];
+
+            if (month == 2 && year % 4 == 0
+                && (year % 100 != 0 || year % 400 == 0))
+            {
+                days++;
+            }
+
+            for (day = 1; day <= days; day++) {
+                (void) snprintf(text, sizeof(text),
+                                "%04u-%02u-%02uT00:00:00.000Z",
+                                year, month, day);
+                knock_time_format(ms, out);
+                assert_memory_equal(out, text, KNOCK_TIME_LEN);
+
+                ms += 86400000;
+            }
+        }
+    }
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_known_times),
+        cmocka_unit_test(test_every_day_of_the_calendar)
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
