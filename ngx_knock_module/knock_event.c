@@ -1,0 +1,438 @@
+
+#include "knock_event.h"
+#include "knock_limits.h"
+
+
+/* the members of an event's root that are looked at */
+
+enum {
+    KNOCK_EVENT_F_TYPE = 0,
+    KNOCK_EVENT_F_EVENT,
+    KNOCK_EVENT_F_MESSAGE_ID,
+    KNOCK_EVENT_F_USER_ID,
+    KNOCK_EVENT_F_TIMESTAMP,
+    KNOCK_EVENT_F_PROPERTIES,
+    KNOCK_EVENT_F_TRAITS,
+    KNOCK_EVENT_F_CONTEXT,
+    KNOCK_EVENT_F_COUNT
+};
+
+
+/* the longest escape of one byte is "\u0000" */
+
+#define KNOCK_EVENT_MAX_ESCAPE  6
+
+#define KNOCK_EVENT_TRACK_PREFIX  "track/"
+
+
+static void knock_event_members(const knock_json_t *root,
+    const knock_json_t **members);
+static int knock_event_type(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err);
+static int knock_event_track_key(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err);
+static int knock_event_message_id(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err);
+static int knock_event_identify(knock_arena_t *arena,
+    const knock_json_t **members, knock_event_t *event, knock_error_t *err);
+static int knock_event_object(const knock_json_t *v, const char *name,
+    const knock_json_t **object, knock_error_t *err);
+static int knock_event_has_control(const knock_str_t *str);
+
+
+static const knock_str_t  knock_event_fields[KNOCK_EVENT_F_COUNT] = {
+    knock_string("type"),
+    knock_string("event"),
+    knock_string("messageId"),
+    knock_string("userId"),
+    knock_string("timestamp"),
+    knock_string("properties"),
+    knock_string("traits"),
+    knock_string("context")
+};
+
+
+/* in the order of knock_event_type_e */
+
+static const knock_str_t  knock_event_types[] = {
+    knock_string("track"),
+    knock_string("identify"),
+    knock_string("page"),
+    knock_string("screen"),
+    knock_string("group"),
+    knock_string("alias")
+};
+
+#define KNOCK_EVENT_TYPES                                                    \
+    (sizeof(knock_event_types) / sizeof(knock_event_types[0]))
+
+
+int
+knock_event_read(knock_arena_t *arena, const knock_json_t *root,
+    knock_event_t *event, knock_error_t *err)
+{
+    const knock_json_t  *v, *members[KNOCK_EVENT_F_COUNT] = { NULL };
+
+    memset(event, 0, sizeof(knock_event_t));
+
+    event->root = root;
+
+    if (root->type != KNOCK_JSON_OBJECT) {
+        return knock_error_set(err, KNOCK_E_INVALID_EVENT,
+                               "an event must be a JSON object");
+    }
+
+    knock_event_members(root, members);
+
+    if (knock_event_type(arena, members[KNOCK_EVENT_F_TYPE], event, err)
+        != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    if (event->type == KNOCK_EVENT_TRACK
+        && knock_event_track_key(arena, members[KNOCK_EVENT_F_EVENT], event,
+                                 err)
+           != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    if (knock_event_object(members[KNOCK_EVENT_F_PROPERTIES], "properties",
+                           &event->properties, err)
+        != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    if (knock_event_object(members[KNOCK_EVENT_F_TRAITS], "traits",
+                           &event->traits, err)
+        != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    if (event->type == KNOCK_EVENT_IDENTIFY) {
+        if (knock_event_identify(arena, members, event, err) != KNOCK_OK) {
+            return KNOCK_ERROR;
+        }
+
+    } else {
+        event->traits = NULL;
+    }
+
+    v = members[KNOCK_EVENT_F_TIMESTAMP];
+
+    if (v && v->type == KNOCK_JSON_STRING) {
+        event->timestamp = v;
+    }
+
+    return knock_event_message_id(arena, members[KNOCK_EVENT_F_MESSAGE_ID],
+                                  event, err);
+}
+
+
+/*
+ * One pass over the root for all that is wanted of it, as a look-up for each
+ * would be a scan for each.  A later duplicate takes the place of an earlier.
+ */
+
+static void
+knock_event_members(const knock_json_t *root, const knock_json_t **members)
+{
+    size_t               i, n, len;
+    const knock_str_t   *name;
+    const knock_json_t  *key, *value;
+
+    key = knock_json_first(root);
+
+    for (n = root->count; n; n--) {
+
+        value = knock_json_next(key);
+        len = key->len - 2;
+
+        for (i = 0; i < KNOCK_EVENT_F_COUNT; i++) {
+            name = &knock_event_fields[i];
+
+            if (key->escaped ? knock_json_string_eq(key, name)
+                             : len == name->len
+                               && memcmp(key->data + 1, name->data, len) == 0)
+            {
+                members[i] = value;
+                break;
+            }
+        }
+
+        key = knock_json_next(value);
+    }
+}
+
+
+static int
+knock_event_type(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err)
+{
+    size_t              i, n;
+    knock_str_t         type;
+    const knock_str_t  *name;
+
+    if (v == NULL || v->type != KNOCK_JSON_STRING) {
+        goto unknown;
+    }
+
+    if (knock_json_string(arena, v, &type) != KNOCK_OK) {
+        return knock_error_memory(err);
+    }
+
+    for (i = 0; i < KNOCK_EVENT_TYPES; i++) {
+        name = &knock_event_types[i];
+
+        if (type.len != name->len) {
+            continue;
+        }
+
+        /* the bit makes a lower-case letter of letters only */
+
+        for (n = 0; n < type.len && (type.data[n] | 0x20) == name->data[n];
+             n++)
+        {
+            /* void */
+        }
+
+        if (n == type.len) {
+            event->type = (knock_event_type_e) i;
+            event->key = *name;
+            return KNOCK_OK;
+        }
+    }
+
+unknown:
+
+    return knock_error_set(err, KNOCK_E_INVALID_EVENT,
+                           "\"type\" %s: expected \"track\", \"identify\", "
+                           "\"page\", \"screen\", \"group\" or \"alias\"",
+                           v ? "is none of the six" : "is missing");
+}
+
+
+static int
+knock_event_track_key(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err)
+{
+    size_t       prefix;
+    knock_str_t  name;
+
+    if (v == NULL) {
+        return knock_error_set(err, KNOCK_E_INVALID_EVENT,
+                               "\"event\" is missing: a track needs the name "
+                               "of its event");
+    }
+
+    if (v->type != KNOCK_JSON_STRING) {
+        return knock_error_set(err, KNOCK_E_INVALID_EVENT,
+                               "\"event\" must be a string, the name of the "
+                               "event");
+    }
+
+    if (knock_json_string(arena, v, &name) != KNOCK_OK) {
+        return knock_error_memory(err);
+    }
+
+    if (name.len == 0 || name.len > KNOCK_MAX_EVENT_NAME) {
+        return knock_error_set(err, KNOCK_E_INVALID_EVENT,
+                               "\"event\" must be 1 to %d bytes long, it has "
+                               "%zu", KNOCK_MAX_EVENT_NAME, name.len);
+    }
+
+    prefix = sizeof(KNOCK_EVENT_TRACK_PREFIX) - 1;
+
+    event->key.len = prefix + name.len;
+    event->key.data = knock_arena_alloc(arena, event->key.len);
+
+    if (event->key.data == NULL) {
+        return knock_error_memory(err);
+    }
+
+    memcpy(event->key.data, KNOCK_EVENT_TRACK_PREFIX, prefix);
+    memcpy(event->key.data + prefix, name.data, name.len);
+
+    return KNOCK_OK;
+}
+
+
+/* what is unusable is no error: the event is then processed as it is */
+
+static int
+knock_event_message_id(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err)
+{
+    size_t       i, chars;
+    knock_str_t  str;
+
+    /* a character takes up to two escapes, a surrogate pair */
+
+    if (v == NULL || v->type != KNOCK_JSON_STRING
+        || v->len - 2 > KNOCK_MAX_MESSAGE_ID * 2 * KNOCK_EVENT_MAX_ESCAPE)
+    {
+        return KNOCK_OK;
+    }
+
+    if (knock_json_string(arena, v, &str) != KNOCK_OK) {
+        return knock_error_memory(err);
+    }
+
+    for (i = 0, chars = 0; i < str.len; i++) {
+        chars += (str.data[i] & 0xc0) != 0x80;
+    }
+
+    if (chars > 0 && chars <= KNOCK_MAX_MESSAGE_ID) {
+        event->message_id = str;
+    }
+
+    return KNOCK_OK;
+}
+
+
+static int
+knock_event_identify(knock_arena_t *arena, const knock_json_t **members,
+    knock_event_t *event, knock_error_t *err)
+{
+    int                  rc;
+    const knock_json_t  *v;
+
+    v = members[KNOCK_EVENT_F_USER_ID];
+
+    if (v && v->type != KNOCK_JSON_NULL) {
+        rc = knock_event_id(arena, v, &event->user_id);
+
+        if (rc == KNOCK_ERROR) {
+            return knock_error_memory(err);
+        }
+
+        if (rc == KNOCK_DECLINED) {
+            return knock_error_set(err, KNOCK_E_INVALID_EVENT,
+                                   "\"userId\" must be a string or an integer "
+                                   "of 1 to %d bytes without control "
+                                   "characters", KNOCK_MAX_ID);
+        }
+    }
+
+    if (event->traits) {
+        return KNOCK_OK;
+    }
+
+    v = knock_json_get(members[KNOCK_EVENT_F_CONTEXT], "traits");
+
+    return knock_event_object(v, "context.traits", &event->traits, err);
+}
+
+
+static int
+knock_event_object(const knock_json_t *v, const char *name,
+    const knock_json_t **object, knock_error_t *err)
+{
+    if (v == NULL || v->type == KNOCK_JSON_NULL) {
+        return KNOCK_OK;
+    }
+
+    if (v->type != KNOCK_JSON_OBJECT) {
+        return knock_error_set(err, KNOCK_E_INVALID_EVENT,
+                               "\"%s\" must be an object or null", name);
+    }
+
+    *object = v;
+
+    return KNOCK_OK;
+}
+
+
+int
+knock_event_id(knock_arena_t *arena, const knock_json_t *v, knock_str_t *id)
+{
+    knock_str_t  str;
+
+    switch (v->type) {
+
+    case KNOCK_JSON_NUMBER:
+        if (!knock_json_is_integer(v) || v->len > KNOCK_MAX_ID) {
+            return KNOCK_DECLINED;
+        }
+
+        *id = knock_json_text(v);
+
+        return KNOCK_OK;
+
+    case KNOCK_JSON_STRING:
+
+        /* spares the decoding of what is too long in any case */
+
+        if (v->len - 2 > KNOCK_MAX_ID * KNOCK_EVENT_MAX_ESCAPE) {
+            return KNOCK_DECLINED;
+        }
+
+        if (knock_json_string(arena, v, &str) != KNOCK_OK) {
+            return KNOCK_ERROR;
+        }
+
+        if (str.len == 0 || str.len > KNOCK_MAX_ID
+            || knock_event_has_control(&str))
+        {
+            return KNOCK_DECLINED;
+        }
+
+        *id = str;
+
+        return KNOCK_OK;
+
+    default:
+        return KNOCK_DECLINED;
+    }
+}
+
+
+static int
+knock_event_has_control(const knock_str_t *str)
+{
+    size_t                i;
+    const unsigned char  *p;
+
+    p = str->data;
+
+    for (i = 0; i < str->len; i++) {
+
+        if (p[i] < 0x20 || p[i] == 0x7f) {
+            return 1;
+        }
+
+        /* U+0080 to U+009F are the bytes c2 80 to c2 9f */
+
+        if (p[i] == 0xc2 && i + 1 < str->len && p[i + 1] < 0xa0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+knock_event_key_valid(const knock_str_t *key)
+{
+    size_t  i, prefix;
+
+    prefix = sizeof(KNOCK_EVENT_TRACK_PREFIX) - 1;
+
+    if (key->len > prefix
+        && memcmp(key->data, KNOCK_EVENT_TRACK_PREFIX, prefix) == 0)
+    {
+        return key->len - prefix <= KNOCK_MAX_EVENT_NAME;
+    }
+
+    for (i = KNOCK_EVENT_TRACK + 1; i < KNOCK_EVENT_TYPES; i++) {
+        if (knock_str_eq(key, &knock_event_types[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
+}

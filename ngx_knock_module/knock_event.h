@@ -1,0 +1,61 @@
+
+/* A Segment event: what of it is looked at, and what makes it invalid. */
+
+#ifndef KNOCK_EVENT_H
+#define KNOCK_EVENT_H
+
+
+#include "knock_json.h"
+
+
+typedef enum {
+    KNOCK_EVENT_TRACK = 0,
+    KNOCK_EVENT_IDENTIFY,
+    KNOCK_EVENT_PAGE,
+    KNOCK_EVENT_SCREEN,
+    KNOCK_EVENT_GROUP,
+    KNOCK_EVENT_ALIAS
+} knock_event_type_e;
+
+
+typedef struct {
+    const knock_json_t   *root;
+    knock_event_type_e    type;
+    knock_str_t           key;          /* "track/Signed Up", "identify" */
+    knock_str_t           message_id;   /* data NULL: none that is usable */
+    knock_str_t           user_id;      /* identify only; data NULL: none */
+    const knock_json_t   *timestamp;    /* a string, or NULL */
+    const knock_json_t   *properties;   /* an object, or NULL */
+    const knock_json_t   *traits;       /* identify: traits, else
+                                           context.traits; or NULL */
+} knock_event_t;
+
+
+/*
+ * Reads one event.  KNOCK_OK, or KNOCK_ERROR with KNOCK_E_INVALID_EVENT and a
+ * sentence that names the field: not an object; no or unknown "type" (any
+ * case will do); a track without a non-empty "event" of at most
+ * KNOCK_MAX_EVENT_NAME bytes; "properties" or "traits" (of an identify that
+ * falls back to them, "context.traits" too) that are neither an object nor
+ * null; an identify's "userId" that is not an id (null and absent are no
+ * error).  Strings are slices of the text or of the arena.
+ */
+int knock_event_read(knock_arena_t *arena, const knock_json_t *root,
+    knock_event_t *event, knock_error_t *err);
+
+/*
+ * An id: a string or an integer (its digits as written), 1 to KNOCK_MAX_ID
+ * bytes without control characters (bytes below 0x20, 0x7f, U+0080-U+009F).
+ * KNOCK_OK; KNOCK_DECLINED: it is none; KNOCK_ERROR: no memory.
+ */
+int knock_event_id(knock_arena_t *arena, const knock_json_t *v,
+    knock_str_t *id);
+
+/*
+ * 1 if `key` is "track/" and a name of 1 to KNOCK_MAX_EVENT_NAME bytes, or one
+ * of the other five types as they are written here; else 0
+ */
+int knock_event_key_valid(const knock_str_t *key);
+
+
+#endif /* KNOCK_EVENT_H */
