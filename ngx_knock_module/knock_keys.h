@@ -1,0 +1,72 @@
+
+/*
+ * The names of the Redis keys, in one table; redis-schema/README.md documents
+ * the same table.  Every key of an environment begins with
+ * PREFIX:{ENVIRONMENT}: and so stands in one slot; the braces of an id come
+ * after the tag's and count for nothing.
+ */
+
+#ifndef KNOCK_KEYS_H
+#define KNOCK_KEYS_H
+
+
+#include "knock_arena.h"
+
+
+/* X(name, text): of an environment */
+
+#define KNOCK_KEY_TABLE(X)                                                   \
+    X(VERSION,         "version")                                            \
+    X(RUNS,            "runs")                                               \
+    X(SEEN_0,          "seen:0")                                             \
+    X(SEEN_1,          "seen:1")                                             \
+    X(LARGE,           "large")                                              \
+    X(ENDPOINTS,       "endpoints")                                          \
+    X(WORKFLOWS,       "workflows")                                          \
+    X(ACTIONS,         "actions")                                            \
+    X(TOGGLES,         "toggles")                                            \
+    /* followed by what they are of */                                       \
+    X(CATALOGUE,       "catalogue:")                                         \
+    X(CATALOGUE_INFO,  "catalogue_info:")                                    \
+    X(LOG,             "log:")                                               \
+    X(USER,            "user:")                                              \
+    X(OBJECT,          "object:")
+
+
+typedef enum {
+#define KNOCK_KEY_ENUM(name, text)  KNOCK_KEY_##name,
+    KNOCK_KEY_TABLE(KNOCK_KEY_ENUM)
+#undef KNOCK_KEY_ENUM
+    KNOCK_KEY_COUNT
+} knock_key_e;
+
+
+/* the hash tag of what belongs to no environment, which no key of one can be */
+
+#define KNOCK_KEY_ACCOUNT       "@"
+#define KNOCK_KEY_ENVIRONMENTS  "environments"
+
+
+/*
+ * "prefix:{environment}:" in the arena.  KNOCK_OK or KNOCK_ERROR: no memory.
+ */
+int knock_keys_base(knock_arena_t *arena, const knock_str_t *prefix,
+    const knock_str_t *environment, knock_str_t *base);
+
+/*
+ * A key in the arena: base, the table's text and, unless NULL, `of`.
+ * KNOCK_OK or KNOCK_ERROR: no memory.
+ */
+int knock_keys_make(knock_arena_t *arena, const knock_str_t *base,
+    knock_key_e name, const knock_str_t *of, knock_str_t *key);
+
+/*
+ * The key of a user ("$users": `user:ID`) or of another entity
+ * (`object:COLLECTION:ID`, with '%' and ':' of the collection as %25 and %3A,
+ * so that no two entities share a key).  KNOCK_OK or KNOCK_ERROR: no memory.
+ */
+int knock_keys_entity(knock_arena_t *arena, const knock_str_t *base,
+    const knock_str_t *collection, const knock_str_t *id, knock_str_t *key);
+
+
+#endif /* KNOCK_KEYS_H */

@@ -1,0 +1,32 @@
+
+/*
+ * The event log's document: what came and what its actions resolved to.  What
+ * Redis decided (runs, recipients that are not identified) stands beside it
+ * in the log entry; redis-schema/README.md says how the two are read.
+ */
+
+#ifndef KNOCK_LOG_H
+#define KNOCK_LOG_H
+
+
+#include "knock_mapping.h"
+
+
+typedef enum {
+    KNOCK_LOG_OFF = 0,
+    KNOCK_LOG_ON,
+    KNOCK_LOG_ERRORS        /* only events with a failed action */
+} knock_log_e;
+
+
+/*
+ * Builds the document in the arena.  `reason` says why an event was ignored,
+ * or is NULL; `now` is in milliseconds since 1970.  KNOCK_OK, or KNOCK_ERROR:
+ * no memory.
+ */
+int knock_log_build(knock_arena_t *arena, const knock_event_t *event,
+    const char *reason, const knock_resolved_t *resolved, size_t n,
+    uint64_t now, knock_str_t *doc);
+
+
+#endif /* KNOCK_LOG_H */

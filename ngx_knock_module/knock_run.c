@@ -1,0 +1,150 @@
+
+#include "knock_run.h"
+#include "knock_time.h"
+
+
+static void knock_run_add_optional(knock_buf_t *buf, const knock_str_t *str);
+
+
+int
+knock_run_prepare(knock_arena_t *arena, const knock_str_t *environment,
+    const knock_str_t *source, const knock_event_t *event,
+    const knock_str_t *message, const knock_resolved_t *resolved,
+    uint64_t now, knock_run_t *run)
+{
+    knock_buf_t    buf;
+    knock_str_t    parts[5];
+    unsigned char  text[KNOCK_UUID_LEN];
+    unsigned char  time[KNOCK_TIME_LEN];
+
+    run->environment = *environment;
+    run->source = *source;
+    run->action = resolved->action->key;
+    run->message = *message;
+
+    knock_str_set(&parts[0], "trigger");
+    parts[1] = *environment;
+    parts[2] = *source;
+    parts[3] = *message;
+    parts[4] = run->action;
+
+    knock_digest_uuid(parts, 5, text);
+
+    knock_buf_init(&buf, arena, 512);
+
+    knock_buf_add_lit(&buf, ",\"trigger_id\":\"");
+    knock_buf_add(&buf, text, KNOCK_UUID_LEN);
+    knock_buf_add_lit(&buf, "\",\"workflow\":");
+    knock_buf_add_json(&buf, &resolved->action->workflow);
+    knock_buf_add_lit(&buf, ",\"environment\":");
+    knock_buf_add_json(&buf, environment);
+    knock_buf_add_lit(&buf, ",\"source\":");
+    knock_buf_add_json(&buf, source);
+    knock_buf_add_lit(&buf, ",\"event\":");
+    knock_buf_add_json(&buf, &event->key);
+    knock_buf_add_lit(&buf, ",\"message_id\":");
+    knock_run_add_optional(&buf, &event->message_id);
+    knock_buf_add_lit(&buf, ",\"action\":");
+    knock_buf_add_json(&buf, &run->action);
+
+    if (knock_buf_str(&buf, &run->middle) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    knock_time_format(now, time);
+
+    knock_buf_init(&buf, arena,
+                   512 + (event->properties ? event->properties->len : 0));
+
+    knock_buf_add_lit(&buf, ",\"actor\":");
+    knock_run_add_ref(&buf, resolved->actor);
+    knock_buf_add_lit(&buf, ",\"tenant\":");
+    knock_run_add_optional(&buf, resolved->tenant ? &resolved->tenant->id
+                                                  : NULL);
+    knock_buf_add_lit(&buf, ",\"cancellation_key\":");
+    knock_run_add_optional(&buf, &resolved->cancellation_key);
+    knock_buf_add_lit(&buf, ",\"data\":");
+
+    if (event->properties) {
+        knock_buf_add(&buf, event->properties->data, event->properties->len);
+
+    } else {
+        knock_buf_add_lit(&buf, "{}");
+    }
+
+    knock_buf_add_lit(&buf, ",\"timestamp\":");
+
+    if (event->timestamp) {
+        knock_buf_add(&buf, event->timestamp->data, event->timestamp->len);
+
+    } else {
+        knock_buf_add_lit(&buf, "null");
+    }
+
+    knock_buf_add_lit(&buf, ",\"enqueued_at\":\"");
+    knock_buf_add(&buf, time, KNOCK_TIME_LEN);
+    knock_buf_add_lit(&buf, "\",\"test\":false}");
+
+    return knock_buf_str(&buf, &run->tail);
+}
+
+
+int
+knock_run_build(knock_arena_t *arena, const knock_run_t *run,
+    const knock_ref_t *recipient, knock_str_t *json)
+{
+    knock_buf_t    buf;
+    knock_str_t    parts[6];
+    unsigned char  text[KNOCK_UUID_LEN];
+
+    parts[0] = run->environment;
+    parts[1] = run->source;
+    parts[2] = run->message;
+    parts[3] = run->action;
+    parts[4] = recipient->collection;
+    parts[5] = recipient->id;
+
+    knock_digest_uuid(parts, 6, text);
+
+    knock_buf_init(&buf, arena, 128 + run->middle.len + run->tail.len
+                                + recipient->collection.len
+                                + recipient->id.len);
+
+    knock_buf_add_lit(&buf, "{\"id\":\"");
+    knock_buf_add(&buf, text, KNOCK_UUID_LEN);
+    knock_buf_add_lit(&buf, "\"");
+    knock_buf_add_str(&buf, &run->middle);
+    knock_buf_add_lit(&buf, ",\"recipient\":");
+    knock_run_add_ref(&buf, recipient);
+    knock_buf_add_str(&buf, &run->tail);
+
+    return knock_buf_str(&buf, json);
+}
+
+
+void
+knock_run_add_ref(knock_buf_t *buf, const knock_ref_t *ref)
+{
+    if (ref == NULL) {
+        knock_buf_add_lit(buf, "null");
+        return;
+    }
+
+    knock_buf_add_lit(buf, "{\"collection\":");
+    knock_buf_add_json(buf, &ref->collection);
+    knock_buf_add_lit(buf, ",\"id\":");
+    knock_buf_add_json(buf, &ref->id);
+    knock_buf_add_char(buf, '}');
+}
+
+
+static void
+knock_run_add_optional(knock_buf_t *buf, const knock_str_t *str)
+{
+    if (str == NULL || str->data == NULL) {
+        knock_buf_add_lit(buf, "null");
+        return;
+    }
+
+    knock_buf_add_json(buf, str);
+}
