@@ -1,0 +1,209 @@
+
+/*
+ * What the files of the Redis client share; nobody else includes this.
+ *
+ *   ngx_http_knock_redis.c        commands, their queues and time limits
+ *   ngx_http_knock_redis_reply.c  replies, error replies, function library
+ *   ngx_http_knock_redis_conn.c   addresses, connection, back-off
+ *   ngx_http_knock_redis_greet.c  log-in
+ *   ngx_http_knock_redis_tls.c    TLS context, handshake and verification
+ *   ngx_http_knock_redis_conf.c   the arguments of "knock_redis"
+ *
+ * A command is in exactly one place at a time:
+ *
+ *   waiting   not yet handed to the connection, so not known to Redis
+ *   sent      handed over, in the order in which replies will come; what is
+ *             not yet written of it hangs in the chain "out" as well
+ *   parked    answered "no such function", waits for the library to be loaded
+ *   free      a struct to be used again
+ */
+
+#ifndef _NGX_HTTP_KNOCK_REDIS_INTERNAL_H_INCLUDED_
+#define _NGX_HTTP_KNOCK_REDIS_INTERNAL_H_INCLUDED_
+
+
+#include "ngx_http_knock_redis.h"
+
+#include <ngx_event_connect.h>
+
+
+#define NGX_HTTP_KNOCK_REDIS_WHY_SIZE     512
+#define NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE  16384
+
+/* larger strings and arrays in a reply are taken for garbage */
+#define NGX_HTTP_KNOCK_REDIS_MAX_STRING   (64 * 1024 * 1024)
+#define NGX_HTTP_KNOCK_REDIS_MAX_ARRAY    (1024 * 1024)
+
+
+#if (HIREDIS_MAJOR >= 1)
+typedef size_t  ngx_http_knock_redis_nelts_t;
+#else
+typedef int     ngx_http_knock_redis_nelts_t;
+#endif
+
+
+typedef struct {
+    ngx_queue_t                      queue;
+
+    char                            *text;      /* by redisFormatCommandArgv */
+    size_t                           len;
+    ngx_buf_t                        buf;       /* what is left to write */
+    ngx_chain_t                      link;
+
+    ngx_msec_t                       deadline;
+    ngx_uint_t                       resent;
+
+    ngx_http_knock_redis_handler_pt  handler;
+    void                            *data;
+
+    unsigned                         internal:1;    /* the client's own */
+} ngx_http_knock_redis_command_t;
+
+
+typedef enum {
+    NGX_HTTP_KNOCK_REDIS_CLOSED = 0,    /* maybe the back-off timer runs */
+    NGX_HTTP_KNOCK_REDIS_RESOLVING,
+    NGX_HTTP_KNOCK_REDIS_CONNECTING,
+    NGX_HTTP_KNOCK_REDIS_HANDSHAKE,     /* of TLS */
+    NGX_HTTP_KNOCK_REDIS_GREETING,      /* AUTH, SELECT, CLIENT SETNAME */
+    NGX_HTTP_KNOCK_REDIS_READY
+} ngx_http_knock_redis_state_e;
+
+
+struct ngx_http_knock_redis_s {
+    ngx_pool_t                      *pool;
+    ngx_http_knock_redis_conf_t     *conf;
+    ngx_cycle_t                     *cycle;
+
+    /* event ident must be after 3 pointers as in ngx_connection_t */
+    ngx_socket_t                     ident;
+
+    ngx_pool_cleanup_t              *cleanup;   /* of the cycle's pool */
+    ngx_log_t                        log;       /* of connections */
+    ngx_str_t                        library;
+
+    ngx_http_knock_redis_state_e     state;
+    ngx_connection_t                *connection;
+    redisReader                     *reader;
+    redisReplyObjectFunctions        reader_fn;
+    redisReplyObjectFunctions       *hiredis_fn;
+    u_char                          *buffer;
+
+    ngx_queue_t                      waiting;
+    ngx_queue_t                      sent;
+    ngx_queue_t                      parked;
+    ngx_queue_t                      free;
+    ngx_chain_t                     *out;
+    ngx_chain_t                    **out_last;
+
+    ngx_event_t                      flush;     /* posted */
+    ngx_event_t                      connect_timer;
+    ngx_event_t                      backoff_timer;
+    ngx_event_t                      reply_timer;
+    ngx_event_t                      ping_timer;
+
+    ngx_pool_t                      *resolved_pool;
+    ngx_resolver_ctx_t              *resolving;
+    ngx_addr_t                      *addrs;     /* the last known ones */
+    ngx_uint_t                       naddrs;
+    ngx_uint_t                       addr;      /* the one in use */
+    ngx_uint_t                       tries;     /* in this attempt */
+
+    ngx_uint_t                       failed;    /* attempts in a row */
+    ngx_uint_t                       greetings; /* replies to come */
+    ngx_msec_t                       ready_at;
+    ngx_msec_t                       active_at; /* the last reply came */
+
+    const void                      *complaint; /* last logged error reply */
+    ngx_msec_t                       complained_at;
+
+    ngx_http_knock_redis_stats_t     stats;
+
+    ngx_str_t                        why;
+    u_char                           why_data[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
+
+    unsigned                         outage:1;      /* has been logged */
+    unsigned                         unresolved:1;  /* so has that */
+    unsigned                         loading:1;     /* the library */
+    unsigned                         draining:1;    /* then reconnect */
+    unsigned                         destroyed:1;
+};
+
+
+/* ngx_http_knock_redis.c */
+
+/* queues one of the client's own commands straight to the connection */
+ngx_int_t ngx_http_knock_redis_internal(ngx_http_knock_redis_t *redis,
+    ngx_uint_t argc, const char **argv, const size_t *argvlen,
+    ngx_http_knock_redis_handler_pt handler);
+
+/* hands over what waits, writes what the socket takes; may close */
+void ngx_http_knock_redis_write(ngx_http_knock_redis_t *redis);
+
+/* takes the command out of its place, calls its handler, frees it */
+void ngx_http_knock_redis_done(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd, ngx_http_knock_redis_status_e status,
+    redisReply *reply, ngx_str_t *why);
+
+/* answers each command by LOST or DOWN */
+void ngx_http_knock_redis_drop_all(ngx_http_knock_redis_t *redis,
+    ngx_str_t *why);
+
+/* puts a command's time limit and its bytes back to the start */
+void ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd);
+
+/*
+ * Sets timers and flags to fit the state.  Each event handler ends with it,
+ * so that nothing else has to think of timers or of a worker's shutdown.
+ */
+void ngx_http_knock_redis_settle(ngx_http_knock_redis_t *redis);
+
+
+/* ngx_http_knock_redis_reply.c */
+
+ngx_int_t ngx_http_knock_redis_create_reader(ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_read_handler(ngx_event_t *rev);
+
+
+/* ngx_http_knock_redis_conn.c */
+
+void ngx_http_knock_redis_connect(ngx_http_knock_redis_t *redis);
+
+/*
+ * The connection or the attempt to connect has failed: logs it once an
+ * outage, closes, starts the back-off, answers each command.
+ */
+void ngx_cdecl ngx_http_knock_redis_fail(ngx_http_knock_redis_t *redis,
+    ngx_err_t err, const char *fmt, ...);
+
+/* closes, in good order */
+void ngx_http_knock_redis_close(ngx_http_knock_redis_t *redis);
+
+/* formats into redis->why, without control characters */
+ngx_str_t *ngx_cdecl ngx_http_knock_redis_why(ngx_http_knock_redis_t *redis,
+    const char *fmt, ...);
+
+/* whether nginx' own lines about the connection are kept out of the log */
+void ngx_http_knock_redis_hush(ngx_http_knock_redis_t *redis,
+    ngx_uint_t hush);
+
+
+/* ngx_http_knock_redis_greet.c */
+
+/* logs in over the connection, or over TLS once its handshake is done */
+void ngx_http_knock_redis_greet(ngx_http_knock_redis_t *redis);
+
+
+#if (NGX_SSL)
+
+/* ngx_http_knock_redis_tls.c */
+
+char *ngx_http_knock_redis_tls_conf(ngx_conf_t *cf,
+    ngx_http_knock_redis_conf_t *conf);
+void ngx_http_knock_redis_tls_connect(ngx_http_knock_redis_t *redis);
+
+#endif
+
+
+#endif /* _NGX_HTTP_KNOCK_REDIS_INTERNAL_H_INCLUDED_ */
