@@ -1,0 +1,496 @@
+
+#include "ngx_http_knock_worker.h"
+
+
+/*
+ * A call is sent early when it has grown to this, so that no turn of the
+ * event loop holds Redis for long.
+ */
+#define NGX_HTTP_KNOCK_CALL_BYTES   (256 * 1024)
+#define NGX_HTTP_KNOCK_CALL_EVENTS  128
+
+/* how often a job goes round before Redis is taken to be too busy */
+#define NGX_HTTP_KNOCK_TRIES        16
+
+/* samples that a worker keeps in a second, see docs/architecture.md */
+#define NGX_HTTP_KNOCK_SAMPLES      64
+
+
+/* a call under way, with its jobs in the order of its units */
+
+typedef struct {
+    ngx_queue_t               jobs;
+    ngx_uint_t                njobs;
+    ngx_http_knock_worker_t  *worker;
+} ngx_http_knock_call_t;
+
+
+static ngx_int_t ngx_http_knock_apply_keep(ngx_http_knock_job_t *job,
+    const knock_received_t *received);
+static void ngx_http_knock_apply_handler(void *data,
+    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
+static void ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
+    ngx_http_knock_redis_status_e status, ngx_str_t *why);
+static void ngx_http_knock_apply_stale(ngx_http_knock_call_t *call);
+static void ngx_http_knock_apply_unit(ngx_http_knock_job_t *job,
+    redisReply *unit);
+static void ngx_http_knock_apply_need(ngx_http_knock_job_t *job,
+    redisReply *unit);
+static ngx_http_knock_job_t *ngx_http_knock_apply_next(
+    ngx_http_knock_call_t *call);
+static void ngx_http_knock_apply_broken(ngx_http_knock_job_t *job,
+    const char *why);
+
+
+ngx_int_t
+ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
+    const knock_endpoint_t *endpoint, const knock_need_t *need,
+    knock_error_t *err)
+{
+    ngx_time_t                 *tp;
+    knock_receive_t             in;
+    knock_received_t            received;
+    ngx_http_knock_worker_t    *worker;
+    ngx_http_knock_loc_conf_t  *klcf;
+
+    worker = env->worker;
+    klcf = ngx_http_get_module_loc_conf(job->request, ngx_http_knock_module);
+
+    if (job->alone) {
+        ngx_http_knock_apply_flush(env);
+    }
+
+    if (!env->collecting) {
+        if (knock_apply_begin(&env->apply, env->arena, env->live) != KNOCK_OK)
+        {
+            knock_arena_reset(env->arena);
+            return NGX_ERROR;
+        }
+
+        env->collecting = 1;
+        ngx_post_event(&worker->flush, &ngx_posted_events);
+    }
+
+    tp = ngx_timeofday();
+
+    if (worker->samples_sec != tp->sec) {
+        worker->samples_sec = tp->sec;
+        worker->samples = NGX_HTTP_KNOCK_SAMPLES;
+    }
+
+    in.limits = &klcf->limits;
+    in.signature_mode = klcf->batch_signature;
+    in.log = klcf->event_log;
+    in.samples = &worker->samples;
+    in.now = (uint64_t) tp->sec * 1000 + tp->msec;
+    in.endpoint = endpoint;
+    in.signature = ngx_http_knock_str(&job->signature);
+    in.body = ngx_http_knock_str(&job->body);
+    in.need = need;
+
+    if (knock_receive(&env->apply, &in, &received, err) != KNOCK_OK) {
+
+        if (err->code == KNOCK_E_INTERNAL
+            || ngx_http_knock_apply_keep(job, &received) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    /* the unit is in the call now, and goes with it whatever becomes of r */
+
+    job->env = env;
+    job->state = NGX_HTTP_KNOCK_COLLECTED;
+    ngx_queue_insert_tail(&env->jobs, &job->queue);
+
+    if (ngx_http_knock_apply_keep(job, &received) != NGX_OK) {
+        ngx_memzero(&job->received, sizeof(knock_received_t));
+    }
+
+    if (job->alone || env->apply.bytes >= NGX_HTTP_KNOCK_CALL_BYTES
+        || env->apply.nevents >= NGX_HTTP_KNOCK_CALL_EVENTS)
+    {
+        ngx_http_knock_apply_flush(env);
+    }
+
+    return NGX_OK;
+}
+
+
+/* what the answer needs is kept with the request: the arena goes */
+
+static ngx_int_t
+ngx_http_knock_apply_keep(ngx_http_knock_job_t *job,
+    const knock_received_t *received)
+{
+    ngx_pool_t  *pool;
+
+    pool = job->request->pool;
+
+    ngx_memzero(&job->received, sizeof(knock_received_t));
+
+    if (received->errors.len) {
+        job->received.errors.data = ngx_pnalloc(pool, received->errors.len);
+        if (job->received.errors.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(job->received.errors.data, received->errors.data,
+                   received->errors.len);
+        job->received.errors.len = received->errors.len;
+    }
+
+    if (received->indexes) {
+        job->received.indexes = ngx_palloc(pool, received->nevents
+                                                 * sizeof(size_t));
+        if (job->received.indexes == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(job->received.indexes, received->indexes,
+                   received->nevents * sizeof(size_t));
+    }
+
+    job->received.nevents = received->nevents;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_knock_apply_flush_handler(ngx_event_t *ev)
+{
+    ngx_http_knock_worker_t *worker = ev->data;
+
+    ngx_queue_t           *q;
+    ngx_http_knock_env_t  *env;
+
+    for (q = ngx_queue_head(&worker->envs);
+         q != ngx_queue_sentinel(&worker->envs);
+         q = ngx_queue_next(q))
+    {
+        env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
+
+        ngx_http_knock_apply_flush(env);
+    }
+}
+
+
+void
+ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
+{
+    size_t                      argc;
+    size_t                     *argvlen;
+    ngx_int_t                   rc;
+    ngx_str_t                   why;
+    ngx_queue_t                *q;
+    const char                **argv;
+    knock_apply_conf_t          conf;
+    ngx_http_knock_job_t       *job;
+    ngx_http_knock_call_t      *call;
+    ngx_http_knock_worker_t    *worker;
+    ngx_http_knock_main_conf_t *kmcf;
+
+    if (!env->collecting) {
+        return;
+    }
+
+    worker = env->worker;
+    kmcf = worker->conf;
+
+    env->collecting = 0;
+
+    if (ngx_queue_empty(&env->jobs)) {
+        knock_arena_reset(env->arena);
+        return;
+    }
+
+    conf.window = kmcf->dedupe_window;
+    conf.log_length = kmcf->event_log_length;
+    conf.catalogue_length = kmcf->catalogue_length;
+
+    rc = NGX_ERROR;
+
+    call = ngx_alloc(sizeof(ngx_http_knock_call_t), worker->log);
+
+    if (call == NULL) {
+        /* the jobs stand in a queue of the stack for as long as it takes */
+        ngx_http_knock_call_t  failed;
+
+        ngx_queue_init(&failed.jobs);
+        ngx_queue_add(&failed.jobs, &env->jobs);
+        ngx_queue_init(&env->jobs);
+        failed.worker = worker;
+        failed.njobs = 0;
+
+        knock_arena_reset(env->arena);
+
+        ngx_str_set(&why, "no memory");
+        ngx_http_knock_apply_failed(&failed, NGX_HTTP_KNOCK_REDIS_DOWN, &why);
+
+        return;
+    }
+
+    call->worker = worker;
+    call->njobs = 0;
+
+    ngx_queue_init(&call->jobs);
+    ngx_queue_add(&call->jobs, &env->jobs);
+    ngx_queue_init(&env->jobs);
+
+    for (q = ngx_queue_head(&call->jobs);
+         q != ngx_queue_sentinel(&call->jobs);
+         q = ngx_queue_next(q))
+    {
+        job = ngx_queue_data(q, ngx_http_knock_job_t, queue);
+
+        job->state = NGX_HTTP_KNOCK_SENT;
+        job->env = NULL;
+        call->njobs++;
+    }
+
+    if (knock_apply_command(&env->apply, &conf, &argc, &argv, &argvlen)
+        == KNOCK_OK)
+    {
+        rc = ngx_http_knock_redis_command(worker->redis, argc, argv, argvlen,
+                                          ngx_http_knock_apply_handler, call);
+    }
+
+    knock_arena_reset(env->arena);
+
+    if (rc == NGX_OK) {
+        worker->ncalls++;
+        return;
+    }
+
+    if (rc == NGX_BUSY) {
+        ngx_str_set(&why, "Redis is away or has too much to do");
+
+    } else {
+        ngx_str_set(&why, "no memory");
+    }
+
+    ngx_http_knock_apply_failed(call, NGX_HTTP_KNOCK_REDIS_DOWN, &why);
+
+    ngx_free(call);
+}
+
+
+static void
+ngx_http_knock_apply_handler(void *data, ngx_http_knock_redis_status_e status,
+    redisReply *reply, ngx_str_t *why)
+{
+    ngx_http_knock_call_t *call = data;
+
+    size_t                    i;
+    redisReply               *unit;
+    ngx_http_knock_job_t     *job;
+    ngx_http_knock_worker_t  *worker;
+
+    worker = call->worker;
+    worker->ncalls--;
+
+    if (status != NGX_HTTP_KNOCK_REDIS_OK) {
+        ngx_http_knock_apply_failed(call, status, why);
+        goto done;
+    }
+
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1
+        && reply->element[0]->type == REDIS_REPLY_STRING)
+    {
+        ngx_http_knock_apply_stale(call);
+        goto done;
+    }
+
+    for (i = 0; !ngx_queue_empty(&call->jobs); i++) {
+
+        job = ngx_http_knock_apply_next(call);
+
+        unit = reply->type == REDIS_REPLY_ARRAY && i < reply->elements
+               ? reply->element[i] : NULL;
+
+        ngx_http_knock_apply_unit(job, unit);
+    }
+
+done:
+
+    ngx_free(call);
+
+    ngx_http_knock_worker_check_retired(worker);
+}
+
+
+static ngx_http_knock_job_t *
+ngx_http_knock_apply_next(ngx_http_knock_call_t *call)
+{
+    ngx_http_knock_job_t  *job;
+
+    job = ngx_queue_data(ngx_queue_head(&call->jobs), ngx_http_knock_job_t,
+                         queue);
+
+    ngx_queue_remove(&job->queue);
+    job->state = NGX_HTTP_KNOCK_IDLE;
+
+    return job;
+}
+
+
+/*
+ * An error reply that does not pass may be one request's doing: those that
+ * shared the call try again by themselves.  It changed nothing.
+ */
+
+static void
+ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
+    ngx_http_knock_redis_status_e status, ngx_str_t *why)
+{
+    ngx_uint_t                split;
+    ngx_http_knock_job_t     *job;
+    ngx_http_knock_worker_t  *worker;
+
+    worker = call->worker;
+
+    split = status == NGX_HTTP_KNOCK_REDIS_ERROR && call->njobs > 1;
+
+    if (!split) {
+        ngx_log_error(NGX_LOG_ERR, worker->log, 0,
+                      "knock: Redis did not apply %ui requests, their senders "
+                      "are told to retry: %V", call->njobs, why);
+    }
+
+    while (!ngx_queue_empty(&call->jobs)) {
+        job = ngx_http_knock_apply_next(call);
+
+        if (split && job->request) {
+            job->alone = 1;
+            ngx_http_knock_job_process(job, NULL);
+            continue;
+        }
+
+        if (status == NGX_HTTP_KNOCK_REDIS_ERROR) {
+            ngx_http_knock_apply_broken(job, "the server's error log says why");
+            continue;
+        }
+
+        ngx_http_knock_job_unavailable(job);
+    }
+}
+
+
+static void
+ngx_http_knock_apply_stale(ngx_http_knock_call_t *call)
+{
+    ngx_http_knock_job_t  *job;
+
+    while (!ngx_queue_empty(&call->jobs)) {
+        job = ngx_http_knock_apply_next(call);
+
+        if (job->request == NULL || ++job->tries > NGX_HTTP_KNOCK_TRIES) {
+            ngx_http_knock_job_unavailable(job);
+            continue;
+        }
+
+        ngx_http_knock_live_wait(job);
+    }
+}
+
+
+static void
+ngx_http_knock_apply_unit(ngx_http_knock_job_t *job, redisReply *unit)
+{
+    knock_str_t  statuses;
+
+    if (unit == NULL || unit->type != REDIS_REPLY_ARRAY || unit->elements != 3
+        || unit->element[0]->type != REDIS_REPLY_STRING
+        || unit->element[1]->type != REDIS_REPLY_STRING)
+    {
+        ngx_http_knock_apply_broken(job, "Redis answered what knock_apply "
+                                    "does not: another library is loaded "
+                                    "there");
+        return;
+    }
+
+    if (ngx_strcmp(unit->element[0]->str, "need") == 0) {
+        ngx_http_knock_apply_need(job, unit);
+        return;
+    }
+
+    statuses.len = unit->element[1]->len;
+    statuses.data = (u_char *) unit->element[1]->str;
+
+    ngx_http_knock_job_applied(job, &statuses,
+                               (uint64_t) unit->element[2]->integer);
+}
+
+
+static void
+ngx_http_knock_apply_need(ngx_http_knock_job_t *job, redisReply *unit)
+{
+    size_t          i;
+    redisReply     *bases;
+    knock_need_t    need;
+
+    bases = unit->element[2];
+
+    if (bases->type != REDIS_REPLY_ARRAY) {
+        ngx_http_knock_apply_broken(job, "Redis answered what knock_apply "
+                                    "does not");
+        return;
+    }
+
+    if (job->request == NULL || ++job->tries > NGX_HTTP_KNOCK_TRIES) {
+        ngx_http_knock_job_unavailable(job);
+        return;
+    }
+
+    /* the call that is made from it goes out before the request does */
+
+    need.nbases = bases->elements;
+    need.bases = ngx_pcalloc(job->request->pool,
+                             (bases->elements + 1) * sizeof(knock_str_t));
+
+    need.verdicts.len = unit->element[1]->len;
+    need.verdicts.data = ngx_pnalloc(job->request->pool,
+                                     need.verdicts.len + 1);
+
+    if (need.bases == NULL || need.verdicts.data == NULL) {
+        ngx_http_knock_job_unavailable(job);
+        return;
+    }
+
+    ngx_memcpy(need.verdicts.data, unit->element[1]->str, need.verdicts.len);
+
+    for (i = 0; i < bases->elements; i++) {
+        if (bases->element[i]->type != REDIS_REPLY_STRING) {
+            continue;
+        }
+
+        need.bases[i].len = bases->element[i]->len;
+        need.bases[i].data = ngx_pnalloc(job->request->pool,
+                                         need.bases[i].len + 1);
+
+        if (need.bases[i].data == NULL) {
+            ngx_http_knock_job_unavailable(job);
+            return;
+        }
+
+        ngx_memcpy(need.bases[i].data, bases->element[i]->str,
+                   need.bases[i].len);
+    }
+
+    ngx_http_knock_job_process(job, &need);
+}
+
+
+static void
+ngx_http_knock_apply_broken(ngx_http_knock_job_t *job, const char *why)
+{
+    knock_error_t  err;
+
+    (void) knock_error_set(&err, KNOCK_E_INTERNAL,
+                           "nothing was applied: %s", why);
+
+    ngx_http_knock_job_refuse(job, &err);
+}

@@ -1,0 +1,175 @@
+
+#include "ngx_http_knock_module.h"
+#include "knock_answer.h"
+
+
+#define NGX_HTTP_KNOCK_FILTER_ARENA  1024
+
+
+static ngx_int_t ngx_http_knock_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_knock_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_knock_filter_text(ngx_http_request_t *r,
+    ngx_str_t *text);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+ngx_int_t
+ngx_http_knock_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_knock_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_knock_body_filter;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_knock_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_knock_ctx_t       *ctx;
+    ngx_http_knock_loc_conf_t  *klcf;
+
+    klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
+
+    if (klcf->token == NULL || r != r->main
+        || r->headers_out.status < NGX_HTTP_BAD_REQUEST)
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_knock_module);
+
+    if (ctx && ctx->answered) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_knock_ctx_t));
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_knock_module);
+    }
+
+    if (ngx_http_knock_filter_text(r, &ctx->text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->replaced = 1;
+
+    r->headers_out.content_length_n = ctx->text.len;
+
+    if (r->headers_out.content_length) {
+        r->headers_out.content_length->hash = 0;
+        r->headers_out.content_length = NULL;
+    }
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    ngx_str_null(&r->headers_out.charset);
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_knock_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_buf_t             *b;
+    ngx_chain_t            out, *cl;
+    ngx_http_knock_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_knock_module);
+
+    if (ctx == NULL || !ctx->replaced || in == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+    }
+
+    if (ctx->text.len == 0) {
+        return NGX_OK;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = ctx->text.data;
+    b->last = ctx->text.data + ctx->text.len;
+    b->memory = 1;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    ctx->text.len = 0;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_next_body_filter(r, &out);
+}
+
+
+static ngx_int_t
+ngx_http_knock_filter_text(ngx_http_request_t *r, ngx_str_t *text)
+{
+    knock_str_t     json, none = knock_null_string;
+    knock_arena_t  *arena;
+    knock_error_t   err;
+
+    switch (r->headers_out.status) {
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        (void) knock_error_set(&err, KNOCK_E_LENGTH,
+                               "the body is longer than client_max_body_size "
+                               "allows: send smaller batches or raise it");
+        break;
+
+    case NGX_HTTP_UNSUPPORTED_MEDIA_TYPE:
+        (void) knock_error_set(&err, KNOCK_E_UNSUPPORTED_MEDIA,
+                               "send JSON as application/json");
+        break;
+
+    default:
+        (void) knock_error_set(&err, r->headers_out.status
+                                     >= NGX_HTTP_INTERNAL_SERVER_ERROR
+                                     ? KNOCK_E_INTERNAL
+                                     : KNOCK_E_INVALID_REQUEST,
+                               "nginx refused the request with %d: the "
+                               "server's error log says why",
+                               (int) r->headers_out.status);
+    }
+
+    arena = knock_arena_create(NGX_HTTP_KNOCK_FILTER_ARENA);
+    if (arena == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (knock_answer_refused(arena, &err, &none, &json) != KNOCK_OK) {
+        knock_arena_destroy(arena);
+        return NGX_ERROR;
+    }
+
+    text->len = json.len;
+    text->data = ngx_pnalloc(r->pool, json.len);
+
+    if (text->data) {
+        ngx_memcpy(text->data, json.data, json.len);
+    }
+
+    knock_arena_destroy(arena);
+
+    return text->data ? NGX_OK : NGX_ERROR;
+}

@@ -1,0 +1,461 @@
+
+#include "ngx_http_knock_module.h"
+#include "ngx_http_knock_worker.h"
+#include "knock_digest.h"
+#include "knock_log.h"
+#include "knock_map.h"
+#include "knock_signature.h"
+
+
+static ngx_int_t ngx_http_knock_postconfiguration(ngx_conf_t *cf);
+static void *ngx_http_knock_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_knock_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_knock_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static ngx_int_t ngx_http_knock_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_knock_init_process(ngx_cycle_t *cycle);
+static void ngx_http_knock_exit_process(ngx_cycle_t *cycle);
+static char *ngx_http_knock_redis(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_knock_webhook(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_knock_prefix(ngx_conf_t *cf, void *post, void *data);
+static char *ngx_http_knock_positive(ngx_conf_t *cf, void *post, void *data);
+static char *ngx_http_knock_window(ngx_conf_t *cf, void *post, void *data);
+
+
+static ngx_conf_enum_t  ngx_http_knock_batch_signatures[] = {
+    { ngx_string("first"), KNOCK_SIGNATURE_FIRST },
+    { ngx_string("whole"), KNOCK_SIGNATURE_WHOLE },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_enum_t  ngx_http_knock_event_logs[] = {
+    { ngx_string("off"), KNOCK_LOG_OFF },
+    { ngx_string("on"), KNOCK_LOG_ON },
+    { ngx_string("errors"), KNOCK_LOG_ERRORS },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_post_t  ngx_http_knock_prefix_post = { ngx_http_knock_prefix };
+static ngx_conf_post_t  ngx_http_knock_positive_post =
+    { ngx_http_knock_positive };
+static ngx_conf_post_t  ngx_http_knock_window_post = { ngx_http_knock_window };
+
+
+static ngx_command_t  ngx_http_knock_commands[] = {
+
+    { ngx_string("knock_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_knock_redis,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("knock_prefix"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_knock_main_conf_t, prefix),
+      &ngx_http_knock_prefix_post },
+
+    { ngx_string("knock_dedupe_window"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_knock_main_conf_t, dedupe_window),
+      &ngx_http_knock_window_post },
+
+    { ngx_string("knock_event_log_length"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_knock_main_conf_t, event_log_length),
+      &ngx_http_knock_positive_post },
+
+    { ngx_string("knock_catalogue_length"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_knock_main_conf_t, catalogue_length),
+      &ngx_http_knock_positive_post },
+
+    { ngx_string("knock_webhook"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_knock_webhook,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("knock_batch_signature"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_knock_loc_conf_t, batch_signature),
+      ngx_http_knock_batch_signatures },
+
+    { ngx_string("knock_event_log"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_knock_loc_conf_t, event_log),
+      ngx_http_knock_event_logs },
+
+    { ngx_string("knock_max_batch"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_knock_loc_conf_t, limits.max_batch),
+      &ngx_http_knock_positive_post },
+
+    { ngx_string("knock_max_recipients"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_knock_loc_conf_t, limits.max_recipients),
+      &ngx_http_knock_positive_post },
+
+    { ngx_string("knock_max_depth"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_knock_loc_conf_t, limits.max_depth),
+      &ngx_http_knock_positive_post },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_knock_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    ngx_http_knock_postconfiguration,      /* postconfiguration */
+
+    ngx_http_knock_create_main_conf,       /* create main configuration */
+    ngx_http_knock_init_main_conf,         /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_knock_create_loc_conf,        /* create location configuration */
+    ngx_http_knock_merge_loc_conf          /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_knock_module = {
+    NGX_MODULE_V1,
+    &ngx_http_knock_module_ctx,            /* module context */
+    ngx_http_knock_commands,               /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    ngx_http_knock_init_module,            /* init module */
+    ngx_http_knock_init_process,           /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_knock_exit_process,           /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_knock_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_core_loc_conf_t    *clcf;
+    ngx_http_knock_main_conf_t  *kmcf;
+
+    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_knock_module);
+
+    if (kmcf->redis) {
+
+        /* names are resolved by the resolver of the http block, if any */
+
+        clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+        if (clcf->resolver && clcf->resolver->connections.nelts) {
+            kmcf->redis->resolver = clcf->resolver;
+            kmcf->redis->resolver_timeout = clcf->resolver_timeout;
+        }
+    }
+
+    return ngx_http_knock_filter_init(cf);
+}
+
+
+static void *
+ngx_http_knock_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_knock_main_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_knock_main_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->pool = cf->pool;
+    conf->dedupe_window = NGX_CONF_UNSET_MSEC;
+    conf->event_log_length = NGX_CONF_UNSET_UINT;
+    conf->catalogue_length = NGX_CONF_UNSET_UINT;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_knock_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_knock_main_conf_t *kmcf = conf;
+
+    if (kmcf->prefix.data == NULL) {
+        ngx_str_set(&kmcf->prefix, "knock");
+    }
+
+    ngx_conf_init_msec_value(kmcf->dedupe_window, 24 * 60 * 60 * 1000);
+    ngx_conf_init_uint_value(kmcf->event_log_length, 1000);
+    ngx_conf_init_uint_value(kmcf->catalogue_length, 1000);
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_knock_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_knock_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_knock_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->batch_signature = NGX_CONF_UNSET_UINT;
+    conf->event_log = NGX_CONF_UNSET_UINT;
+    conf->limits.max_batch = NGX_CONF_UNSET_SIZE;
+    conf->limits.max_recipients = NGX_CONF_UNSET_SIZE;
+    conf->limits.max_depth = NGX_CONF_UNSET_SIZE;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_knock_loc_conf_t *prev = parent;
+    ngx_http_knock_loc_conf_t *conf = child;
+
+    ngx_conf_merge_uint_value(conf->batch_signature, prev->batch_signature,
+                              KNOCK_SIGNATURE_FIRST);
+    ngx_conf_merge_uint_value(conf->event_log, prev->event_log, KNOCK_LOG_ON);
+    ngx_conf_merge_size_value(conf->limits.max_batch, prev->limits.max_batch,
+                              KNOCK_MAX_BATCH);
+    ngx_conf_merge_size_value(conf->limits.max_recipients,
+                              prev->limits.max_recipients,
+                              KNOCK_MAX_RECIPIENTS);
+    ngx_conf_merge_size_value(conf->limits.max_depth, prev->limits.max_depth,
+                              KNOCK_MAX_DEPTH);
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * Without a master a new configuration is read by the process that serves:
+ * what it made for the old one goes once nothing is in flight there.
+ */
+
+static ngx_int_t
+ngx_http_knock_init_module(ngx_cycle_t *cycle)
+{
+    ngx_http_knock_main_conf_t  *kmcf;
+
+    if (ngx_process != NGX_PROCESS_SINGLE || ngx_is_init_cycle(ngx_cycle)) {
+        return NGX_OK;
+    }
+
+    kmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_knock_module);
+    if (kmcf) {
+        ngx_http_knock_worker_retire(kmcf);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_knock_init_process(ngx_cycle_t *cycle)
+{
+    uint64_t                     seed;
+    ngx_http_knock_main_conf_t  *kmcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    kmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_knock_module);
+
+    if (kmcf == NULL || kmcf->redis == NULL) {
+        return NGX_OK;
+    }
+
+    if (knock_digest_init() != KNOCK_OK
+        || knock_digest_random((u_char *) &seed, sizeof(seed)) != KNOCK_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "knock: libcrypto has no SHA-1, SHA-256 or random "
+                      "numbers to give: check the OpenSSL configuration");
+        return NGX_ERROR;
+    }
+
+    knock_map_seed(seed);
+
+    return ngx_http_knock_worker_get(kmcf) ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_knock_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_knock_main_conf_t  *kmcf;
+
+    kmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_knock_module);
+
+    if (kmcf) {
+        ngx_http_knock_worker_destroy(kmcf);
+    }
+}
+
+
+static char *
+ngx_http_knock_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_knock_main_conf_t *kmcf = conf;
+
+    if (kmcf->redis) {
+        return "is duplicate";
+    }
+
+    kmcf->redis = ngx_pcalloc(cf->pool, sizeof(ngx_http_knock_redis_conf_t));
+    if (kmcf->redis == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_knock_redis_parse(cf, kmcf->redis);
+}
+
+
+static char *
+ngx_http_knock_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_knock_loc_conf_t *klcf = conf;
+
+    ngx_str_t                          *value;
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_knock_main_conf_t         *kmcf;
+    ngx_http_compile_complex_value_t    ccv;
+
+    if (klcf->token) {
+        return "is duplicate";
+    }
+
+    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_knock_module);
+
+    if (kmcf->redis == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"knock_webhook\" has no Redis to write to: put "
+                           "\"knock_redis\" into the http block, before the "
+                           "server");
+        return NGX_CONF_ERROR;
+    }
+
+    klcf->token = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (klcf->token == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[1];
+    ccv.complex_value = klcf->token;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_knock_webhook_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+/* braces in front of an environment's would make another hash tag */
+
+static char *
+ngx_http_knock_prefix(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *prefix = data;
+
+    size_t  i;
+    u_char  c;
+
+    for (i = 0; i < prefix->len; i++) {
+        c = prefix->data[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z')
+            && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.'
+            && c != ':')
+        {
+            break;
+        }
+    }
+
+    if (prefix->len == 0 || i < prefix->len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid prefix \"%V\": use letters, digits, \"-\", "
+                           "\"_\", \".\" and \":\"", prefix);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_knock_positive(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_int_t *n = data;
+
+    if (*n < 1 || *n > NGX_MAX_INT32_VALUE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value %i: it must be from 1 to %d", *n,
+                           NGX_MAX_INT32_VALUE);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_knock_window(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t *window = data;
+
+    if (*window == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the window must be longer than zero: to take "
+                           "repeated events as new ones set an endpoint's "
+                           "\"idempotency_enabled\" to off");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}

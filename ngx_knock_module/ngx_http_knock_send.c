@@ -1,0 +1,137 @@
+
+#include "ngx_http_knock_send.h"
+#include "knock_answer.h"
+
+
+/* seconds after which a sender may try again */
+#define NGX_HTTP_KNOCK_RETRY_AFTER  "1"
+
+
+static ngx_int_t ngx_http_knock_set_answered(ngx_http_request_t *r);
+static ngx_int_t ngx_http_knock_add_header(ngx_http_request_t *r,
+    const char *name, const char *value);
+
+
+ngx_int_t
+ngx_http_knock_send_error(ngx_http_request_t *r, const knock_error_t *err)
+{
+    ngx_int_t       rc;
+    knock_str_t     json, none = knock_null_string;
+    knock_arena_t  *arena;
+
+    arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
+    if (arena == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    if (knock_answer_refused(arena, err, &none, &json) == KNOCK_OK) {
+        rc = ngx_http_knock_send(r, knock_error_status(err->code), &json);
+    }
+
+    knock_arena_destroy(arena);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
+    const knock_str_t *json)
+{
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_chain_t  out;
+
+    if (ngx_http_knock_set_answered(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if ((status == NGX_HTTP_NOT_ALLOWED
+         && ngx_http_knock_add_header(r, "Allow", "POST, PUT, PATCH")
+            != NGX_OK)
+        || (status == NGX_HTTP_SERVICE_UNAVAILABLE
+            && ngx_http_knock_add_header(r, "Retry-After",
+                                         NGX_HTTP_KNOCK_RETRY_AFTER)
+               != NGX_OK))
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b = ngx_create_temp_buf(r->pool, json->len);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->last = ngx_cpymem(b->pos, json->data, json->len);
+    b->last_buf = r == r->main;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = json->len;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+/* the filter leaves alone what the module has written */
+
+static ngx_int_t
+ngx_http_knock_set_answered(ngx_http_request_t *r)
+{
+    ngx_http_knock_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_knock_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_knock_ctx_t));
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_knock_module);
+    }
+
+    ctx->answered = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_knock_add_header(ngx_http_request_t *r, const char *name,
+    const char *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key.len = ngx_strlen(name);
+    h->key.data = (u_char *) name;
+    h->value.len = ngx_strlen(value);
+    h->value.data = (u_char *) value;
+
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+
+    return NGX_OK;
+}

@@ -1,0 +1,28 @@
+
+/* Sending the module's answers, which are all JSON. */
+
+#ifndef _NGX_HTTP_KNOCK_SEND_H_INCLUDED_
+#define _NGX_HTTP_KNOCK_SEND_H_INCLUDED_
+
+
+#include "ngx_http_knock_module.h"
+#include "knock_error.h"
+
+
+/* the first block of the arena that an answer is built in */
+#define NGX_HTTP_KNOCK_ANSWER_ARENA  4096
+
+
+/*
+ * Sends an answer, which is copied, with the headers that its status asks for
+ * (405: Allow, 503: Retry-After).  What it returns finalizes the request.
+ */
+ngx_int_t ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
+    const knock_str_t *json);
+
+/* the same for an error, whose code says the status */
+ngx_int_t ngx_http_knock_send_error(ngx_http_request_t *r,
+    const knock_error_t *err);
+
+
+#endif /* _NGX_HTTP_KNOCK_SEND_H_INCLUDED_ */

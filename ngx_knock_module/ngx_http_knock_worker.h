@@ -1,0 +1,174 @@
+
+/*
+ * The state of a worker process: its Redis client, the live configuration of
+ * each environment, and the requests that wait for one or the other.
+ *
+ * A job is one request's way through: it is processed as soon as its body is
+ * there; what it does joins the call being collected for its environment,
+ * which goes out at the end of the turn of the event loop; the reply answers
+ * it.  Where the cached configuration is not enough to go by (an unknown
+ * token, a refusal that a newer setting might have lifted, a call that came
+ * back stale) the job waits for a refresh that begins after it has come, and
+ * is processed anew.
+ *
+ * A job lives outside its request's pool: the request may go at any time, the
+ * call that the job is part of is then completed all the same.
+ */
+
+#ifndef _NGX_HTTP_KNOCK_WORKER_H_INCLUDED_
+#define _NGX_HTTP_KNOCK_WORKER_H_INCLUDED_
+
+
+#include "ngx_http_knock_module.h"
+#include "knock_apply.h"
+#include "knock_receive.h"
+
+
+typedef struct ngx_http_knock_env_s  ngx_http_knock_env_t;
+
+
+typedef enum {
+    NGX_HTTP_KNOCK_IDLE = 0,
+    NGX_HTTP_KNOCK_WAITING,     /* for a refresh */
+    NGX_HTTP_KNOCK_COLLECTED,   /* in the call of an environment */
+    NGX_HTTP_KNOCK_SENT
+} ngx_http_knock_state_e;
+
+
+typedef struct {
+    ngx_queue_t               queue;
+    ngx_http_knock_state_e    state;
+    ngx_http_knock_worker_t  *worker;
+    ngx_http_knock_env_t     *env;          /* while collected */
+
+    ngx_http_request_t       *request;      /* NULL: it has gone */
+    ngx_http_cleanup_pt      *cleanup;      /* of the request, for this job */
+    ngx_str_t                 token;        /* in the request's pool, */
+    ngx_str_t                 signature;    /* as all that follows */
+    ngx_str_t                 body;
+    knock_received_t          received;
+
+    ngx_uint_t                tries;
+    unsigned                  confirmed:1;  /* by a refresh begun after it */
+    unsigned                  alone:1;      /* shares its call with nobody */
+} ngx_http_knock_job_t;
+
+
+struct ngx_http_knock_env_s {
+    ngx_queue_t               queue;
+    ngx_http_knock_worker_t  *worker;
+    ngx_str_t                 name;
+
+    knock_arena_t            *live_arena;
+    knock_live_t             *live;         /* NULL: not read yet */
+    unsigned                  asked:1;      /* a reply is awaited */
+    unsigned                  listed:1;     /* in the list last read */
+
+    /* the call being collected */
+
+    knock_arena_t            *arena;
+    knock_apply_t             apply;
+    ngx_queue_t               jobs;
+    unsigned                  collecting:1;
+};
+
+
+struct ngx_http_knock_worker_s {
+    ngx_http_knock_main_conf_t  *conf;
+    ngx_http_knock_redis_t      *redis;
+    ngx_str_t                    library;
+    ngx_log_t                   *log;
+
+    ngx_queue_t                  envs;
+    ngx_event_t                  flush;         /* posted: sends the calls */
+    ngx_event_t                  destroy;       /* posted, when retired */
+
+    ngx_queue_t                  waiting;       /* for the next refresh */
+    ngx_queue_t                  refreshing;    /* for the one under way */
+    ngx_uint_t                   pending;       /* replies it awaits */
+    unsigned                     refresh_failed:1;
+
+    ngx_uint_t                   njobs;
+    ngx_uint_t                   ncalls;        /* commands under way */
+
+    unsigned                     samples;       /* left in this second */
+    time_t                       samples_sec;
+};
+
+
+/*
+ * The state for a configuration, made if there is none.  NULL: no memory.
+ */
+ngx_http_knock_worker_t *ngx_http_knock_worker_get(
+    ngx_http_knock_main_conf_t *kmcf);
+
+/* lets the state go as soon as nothing is in flight */
+void ngx_http_knock_worker_retire(ngx_http_knock_main_conf_t *kmcf);
+
+/* to be called when something has come to its end: it may be the last */
+void ngx_http_knock_worker_check_retired(ngx_http_knock_worker_t *worker);
+
+/* lets it go now; what is in flight is answered as lost */
+void ngx_http_knock_worker_destroy(ngx_http_knock_main_conf_t *kmcf);
+
+
+/*
+ * ngx_http_knock_live.c: starts reading the list of environments and what is
+ * live in each, unless that is under way; jobs in worker->waiting are then
+ * processed, confirmed, or answered if Redis cannot be asked.
+ */
+void ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker);
+
+/* makes a job wait for a refresh that begins from now on */
+void ngx_http_knock_live_wait(ngx_http_knock_job_t *job);
+
+/* frees all environments */
+void ngx_http_knock_live_destroy(ngx_http_knock_worker_t *worker);
+
+
+/*
+ * ngx_http_knock_apply.c: adds what a job does to the call of an environment
+ * (starting one) to be sent at the end of this turn.  `need` is what Redis
+ * said of objects to be merged, or NULL.
+ * NGX_OK; NGX_DECLINED with *err filled in: the job is to be refused with it;
+ * NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_knock_apply(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, const knock_endpoint_t *endpoint,
+    const knock_need_t *need, knock_error_t *err);
+
+/* sends what has been collected for an environment */
+void ngx_http_knock_apply_flush(ngx_http_knock_env_t *env);
+
+/* the handler of worker->flush: sends what has been collected for all */
+void ngx_http_knock_apply_flush_handler(ngx_event_t *ev);
+
+
+/*
+ * ngx_http_knock_job.c: a job for a request, which is answered by it.  NULL:
+ * no memory.
+ */
+ngx_http_knock_job_t *ngx_http_knock_job_create(ngx_http_request_t *r,
+    ngx_http_knock_worker_t *worker);
+
+/*
+ * Processes a job that has its body: finds the endpoint, applies, waits or
+ * answers.  The job may be gone afterwards.
+ */
+void ngx_http_knock_job_process(ngx_http_knock_job_t *job,
+    const knock_need_t *need);
+
+/*
+ * Answers the job's request, if it is still there, and frees the job: with
+ * what was applied, or with an error.  The job is in no queue.
+ */
+void ngx_http_knock_job_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs);
+void ngx_http_knock_job_refuse(ngx_http_knock_job_t *job,
+    const knock_error_t *err);
+
+/* the same for a request that Redis could not serve: 503 and Retry-After */
+void ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job);
+
+
+#endif /* _NGX_HTTP_KNOCK_WORKER_H_INCLUDED_ */
