@@ -1,0 +1,159 @@
+# make           builds build/ngx_knock_module.so for the installed nginx
+# make demo      shows the module at work; goes on serving until make stop
+# make test      runs every test; ends with "N passed, N failed"
+# make lint      the compiler's, clang-tidy's and other tools' opinions
+# make asan      the tests under an nginx with ASan and UBSan
+# make install   into nginx's folder of modules
+# make clean
+#
+# What a target needs and the machine lacks is installed first (Debian; as
+# root or with sudo).  NO_DEPS=1 leaves the machine as it is.
+
+NGINX        ?= /usr/sbin/nginx
+NGINX_SRC    ?= /usr/share/nginx/src
+REDIS_SERVER ?= redis-server
+PORT         ?= 8080
+
+# make test: the .t files, and `test-runner=fallback` for the runner of t/lib
+# even where CPAN's Test::Nginx is installed
+
+TESTS        ?=
+test-runner  ?= auto
+
+# not NGINX itself: nginx takes that for sockets that it inherits
+
+export KNOCK_NGINX = $(NGINX)
+export REDIS_SERVER PORT
+unexport NGINX
+
+MODULE  := build/ngx_knock_module.so
+SOURCES := $(wildcard ngx_knock_module/*.c ngx_knock_module/*.h)
+PURE    := $(wildcard ngx_knock_module/knock_*.c)
+UNITS   ?= $(patsubst t/unit/%.c,%,$(wildcard t/unit/test_*.c))
+
+DEPS    := $(if $(NO_DEPS),:,scripts/deps)
+
+
+.PHONY: all module demo stop test unit lint asan install clean FORCE
+.PHONY: deps deps-build deps-test deps-lint deps-asan
+
+all: module
+
+module: $(MODULE)
+
+
+# dependencies
+
+deps: deps-build deps-test deps-lint
+
+deps-build deps-test deps-lint deps-asan:
+	@$(DEPS) $(@:deps-%=%)
+
+
+# the module: nginx's own build, in a copy of its tree, which two makes at a
+# time must not both write to
+
+LOCKED := flock build/lock
+JOBS   := $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+build/nginx.version: FORCE | deps-build
+	@mkdir -p build
+	@$(NGINX) -V > $@.new 2>&1
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+build/nginx/objs/Makefile: build/nginx.version config config.make \
+		scripts/configure
+	$(LOCKED) scripts/configure $(NGINX) $(NGINX_SRC) build/nginx
+
+$(MODULE): build/nginx/objs/Makefile $(SOURCES) redis-schema/knock.lua \
+		ngx_knock_module/embed.sh
+	+@$(LOCKED) $(MAKE) $(JOBS) -s --no-print-directory \
+		-C build/nginx -f objs/Makefile modules
+	cp build/nginx/objs/ngx_knock_module.so $@.new && mv $@.new $@
+
+install: module
+	$(eval DIR := $(shell $(NGINX) -V 2>&1 \
+		| sed -n "s/.*--modules-path=\([^ ']*\).*/\1/p"))
+	install -d $(DESTDIR)$(DIR)
+	install -m 644 $(MODULE) $(DESTDIR)$(DIR)/
+
+
+# unit tests of the files that know nothing of nginx: plain (these run under
+# valgrind too) and with sanitizers
+
+UNIT_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -MMD -MP \
+               -Ingx_knock_module -It/unit
+UNIT_LIBS   := -lcmocka -lcrypto
+SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all \
+               -fno-omit-frame-pointer
+
+build/unit/%.o: ngx_knock_module/%.c Makefile | deps-test
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -c -o $@ $<
+
+build/unit/%.o: t/unit/%.c Makefile | deps-test
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -c -o $@ $<
+
+build/unit-asan/%.o: ngx_knock_module/%.c Makefile | deps-test
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -c -o $@ $<
+
+build/unit-asan/%.o: t/unit/%.c Makefile | deps-test
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -c -o $@ $<
+
+build/unit/libknock.a: $(PURE:ngx_knock_module/%.c=build/unit/%.o)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+build/unit-asan/libknock.a: $(PURE:ngx_knock_module/%.c=build/unit-asan/%.o)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+build/unit/test_%: build/unit/test_%.o build/unit/libknock.a
+	$(CC) -o $@ $^ $(UNIT_LIBS)
+
+build/unit-asan/test_%: build/unit-asan/test_%.o build/unit-asan/libknock.a
+	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
+
+UNIT_BINS      := $(addprefix build/unit/,$(UNITS))
+UNIT_ASAN_BINS := $(addprefix build/unit-asan/,$(UNITS))
+
+.SECONDARY:
+
+-include $(wildcard build/unit/*.d build/unit-asan/*.d)
+
+# the unit tests alone, once, plain: `make unit`, `make unit UNITS=test_json`
+
+unit: $(UNIT_BINS)
+	@t/run-tests --unit $(UNITS:%=t/unit/%.c)
+
+
+# the tests
+
+test: module deps-test $(UNIT_BINS) $(UNIT_ASAN_BINS)
+	@t/run-tests --runner=$(test-runner) $(TESTS)
+
+
+asan: deps-build deps-test deps-asan $(UNIT_ASAN_BINS)
+	scripts/asan build/asan
+	@t/run-tests --runner=$(test-runner) --asan=build/asan $(TESTS)
+
+
+lint: build/nginx/objs/Makefile deps-test deps-lint
+	@scripts/lint
+
+
+# the demonstration
+
+demo: module
+	@$(DEPS) demo
+	@examples/demo.sh start
+
+stop:
+	@examples/demo.sh stop
+
+
+clean:
+	rm -rf build

@@ -1,0 +1,54 @@
+# What is defined in one table is documented in one: errors and directives.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+
+sub slurp {
+    my ($file) = @_;
+
+    open my $in, '<', $file or die "$file: $!\n";
+    local $/;
+    return <$in>;
+}
+
+
+# that both lists hold the same names
+
+sub same {
+    my ($what, $code, $docs) = @_;
+
+    my %code = map { $_ => 1 } @$code;
+    my %docs = map { $_ => 1 } @$docs;
+
+    cmp_ok(scalar keys %code, '>', 0, "there are $what");
+    is_deeply([ sort grep { !$docs{$_} } keys %code ], [],
+              "all $what are documented");
+    is_deeply([ sort grep { !$code{$_} } keys %docs ], [],
+              "all documented $what are there");
+}
+
+
+my $errors = slurp('docs/errors.md');
+my %status = $errors =~ /^\| `(\w+)` \| (\d+) \|/mg;
+
+my $table = slurp('ngx_knock_module/knock_error.h');
+my %coded = $table =~ /X\(\w+,\s*"(\w+)",\s*(\d+)\)/g;
+
+my $lua = slurp('redis-schema/knock.lua');
+my %from_lua = reverse $lua =~ /failed\((\d+), '(\w+)'/g;
+
+same('error codes', [ keys %coded, keys %from_lua ], [ keys %status ]);
+
+my %all = (%from_lua, %coded);
+is_deeply(\%status, \%all, 'each with its status');
+
+my $module = slurp('ngx_knock_module/ngx_http_knock_module.c');
+my $readme = slurp('README.md');
+
+same('directives', [ $module =~ /ngx_string\("(knock_\w+)"\),\n\s+NGX_/g ],
+     [ $readme =~ /^#+ `?(knock_\w+)`?$/mg ]);
+
+done_testing();

@@ -1,0 +1,161 @@
+package Knock::Server;
+
+# Servers that a test starts and that end with it: redis-server, and any
+# program.  Each is stopped by its process id.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Exporter qw(import);
+use File::Temp qw(tempdir);
+use IO::Socket::INET;
+use POSIX qw(:sys_wait_h);
+use Time::HiRes qw(sleep time);
+
+use Knock::Redis;
+
+our @EXPORT_OK = qw(start_redis start_process stop_process free_port wait_for
+                    connect_redis);
+
+my %children;       # pid => 1, of this process only
+my $owner = $$;
+
+
+# A TCP port that nobody listens on at this moment.
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1',
+                                       LocalPort => 0)
+        or die "no free port: $!\n";
+
+    return $socket->sockport;
+}
+
+
+# Calls the code until it gives a true value, which is returned; dies saying
+# what was waited for after `seconds` (default 20).
+
+sub wait_for {
+    my ($what, $code, $seconds) = @_;
+
+    my $end = time + ($seconds // 20);
+
+    while (time < $end) {
+        my $value = eval { $code->() };
+        return $value if $value;
+        sleep 0.02;
+    }
+
+    die "waited in vain for $what\n";
+}
+
+
+# Starts a program with its output in `log`, returns its process id.
+
+sub start_process {
+    my ($log, @command) = @_;
+
+    my $pid = fork // die "fork: $!\n";
+
+    if (!$pid) {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', $log or POSIX::_exit(127);
+        open STDERR, '>&', \*STDOUT;
+        exec { $command[0] } @command or POSIX::_exit(127);
+    }
+
+    $children{$pid} = 1;
+
+    return $pid;
+}
+
+
+# Ends a process that start_process() gave, with `signal` (TERM unless said),
+# and waits for it; after 10 seconds it is killed.
+
+sub stop_process {
+    my ($pid, $signal) = @_;
+
+    return unless delete $children{$pid};
+
+    # a server that is killed does not end its own children
+
+    if (($signal // '') eq 'KILL') {
+        kill 'KILL', descendants($pid);
+    }
+
+    kill $signal // 'TERM', $pid;
+    kill 'CONT', $pid;
+
+    my $end = time + 10;
+
+    while (waitpid($pid, WNOHANG) == 0) {
+        kill 'KILL', descendants($pid), $pid if time > $end;
+        sleep 0.01;
+    }
+}
+
+
+# The process ids of a process's children and theirs.
+
+sub descendants {
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/task/$pid/children" or return;
+    my @pids = split ' ', <$in> // '';
+
+    return map { (descendants($_), $_) } @pids;
+}
+
+
+# Starts a redis-server of its own: { pid, socket, port, dir, args }.  It keeps
+# nothing on disk unless `args` say so; `args` are appended to its command
+# line.  `start_redis(%server)` with what it gave starts it again in place.
+
+sub start_redis {
+    my (%server) = @_;
+
+    $server{dir} //= tempdir('knock-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+    $server{port} //= free_port();
+    $server{socket} //= "$server{dir}/redis.sock";
+    $server{args} //= [];
+
+    chmod 0755, $server{dir};
+
+    $server{pid} = start_process("$server{dir}/redis.log",
+        split(' ', $ENV{KNOCK_REDIS_SERVER} || 'redis-server'),
+        '--port', $server{port}, '--bind', '127.0.0.1',
+        '--unixsocket', $server{socket}, '--unixsocketperm', '777',
+        '--dir', $server{dir}, '--save', '', '--appendonly', 'no',
+        '--daemonize', 'no', @{$server{args}});
+
+    wait_for("redis-server in $server{dir}", sub {
+        die "redis-server ended, see $server{dir}/redis.log\n"
+            if waitpid($server{pid}, WNOHANG) == $server{pid};
+        return Knock::Redis->new($server{socket});
+    });
+
+    return \%server;
+}
+
+
+# A client of a server that start_redis() gave.
+
+sub connect_redis {
+    my ($server) = @_;
+
+    return Knock::Redis->new($server->{socket});
+}
+
+
+END {
+    if ($$ == $owner) {
+        my $status = $?;
+        # a master of nginx that is killed leaves its workers
+        stop_process($_, 'TERM') for keys %children;
+        $? = $status;
+    }
+}
+
+1;
