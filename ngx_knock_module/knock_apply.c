@@ -34,7 +34,9 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
     apply->live = live;
 
     apply->indexes = knock_map_create(arena, 64);
-    if (apply->indexes == NULL) {
+    apply->values = knock_map_create(arena, 0);
+
+    if (apply->indexes == NULL || apply->values == NULL) {
         return KNOCK_ERROR;
     }
 
@@ -110,6 +112,9 @@ knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit)
         knock_apply_bytes(apply, "0", 1);
     }
 
+    knock_apply_uint(apply, unit->guard);
+    knock_apply_str(apply, &unit->guard_etag);
+
     for (i = 0; i < unit->nevents; i++) {
         knock_apply_event(apply, unit, &unit->events[i]);
     }
@@ -177,23 +182,20 @@ knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
 static void
 knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
 {
-    size_t                 j, bytes, nobjects;
+    size_t                 j, nobjects;
     const knock_field_t   *field;
     const knock_upsert_t  *upsert;
 
     upsert = op->upsert;
-    bytes = 0;
     nobjects = 0;
 
     for (j = 0; j < upsert->nfields; j++) {
-        field = &upsert->fields[j];
-        bytes += field->name.len + field->json.len;
-        nobjects += field->object != NULL;
+        nobjects += upsert->fields[j].object != NULL;
     }
 
     knock_apply_uint(apply, op->entity);
     knock_apply_bytes(apply, op->kind == KNOCK_OP_EVENT ? "e" : "r", 1);
-    knock_apply_uint(apply, bytes);
+    knock_apply_uint(apply, op->bytes);
     knock_apply_uint(apply, upsert->nfields - nobjects);
     knock_apply_uint(apply, nobjects);
 

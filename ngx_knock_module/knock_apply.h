@@ -14,7 +14,7 @@
 
 
 /* the version of redis-schema/knock.lua that these arguments are made for */
-#define KNOCK_LIBRARY_VERSION  "1"
+#define KNOCK_LIBRARY_VERSION  "2"
 
 
 typedef struct {
@@ -30,6 +30,7 @@ typedef struct {
 
     knock_strs_t         keys;
     knock_map_t         *indexes;   /* key -> its index, as a pointer */
+    knock_map_t         *values;    /* of merged fields: knock_unit_fold() */
     knock_strs_t         marks;
     knock_strs_t         units;     /* arguments */
 

@@ -17,6 +17,8 @@ typedef struct {
 } knock_entity_fields_t;
 
 
+static int knock_entity_quote(knock_arena_t *arena, const knock_str_t *str,
+    knock_str_t *json);
 static int knock_entity_start(knock_arena_t *arena, knock_upsert_t *upsert,
     size_t n, knock_entity_fields_t *fields);
 static int knock_entity_set(knock_entity_fields_t *fields,
@@ -99,11 +101,8 @@ int
 knock_entity_inline(knock_arena_t *arena, const knock_json_t *object,
     const char *collection, knock_upsert_t *upsert, const char **reason)
 {
-    int                     rc;
-    size_t                  n;
-    knock_str_t             name;
-    const knock_json_t     *v, *key, *value;
-    knock_entity_fields_t   fields;
+    int                  rc;
+    const knock_json_t  *v;
 
     v = knock_json_get(object, "id");
     rc = v ? knock_event_id(arena, v, &upsert->id) : KNOCK_DECLINED;
@@ -137,6 +136,19 @@ knock_entity_inline(knock_arena_t *arena, const knock_json_t *object,
         }
     }
 
+    return knock_entity_properties(arena, object, upsert);
+}
+
+
+int
+knock_entity_properties(knock_arena_t *arena, const knock_json_t *object,
+    knock_upsert_t *upsert)
+{
+    size_t                  n;
+    knock_str_t             name;
+    const knock_json_t     *key, *value;
+    knock_entity_fields_t   fields;
+
     if (knock_entity_start(arena, upsert, object->count, &fields)
         != KNOCK_OK)
     {
@@ -157,6 +169,73 @@ knock_entity_inline(knock_arena_t *arena, const knock_json_t *object,
     }
 
     return KNOCK_OK;
+}
+
+
+int
+knock_entity_stored(knock_arena_t *arena, const knock_upsert_t *upsert,
+    const knock_str_t *updated_at, knock_upsert_t **stored)
+{
+    size_t           n;
+    knock_field_t   *fields;
+    knock_upsert_t  *whole;
+
+    whole = knock_arena_alloc(arena, sizeof(knock_upsert_t));
+    fields = knock_arena_calloc(arena, upsert->nfields + 3,
+                                sizeof(knock_field_t));
+
+    if (whole == NULL || fields == NULL) {
+        return KNOCK_ERROR;
+    }
+
+    n = 0;
+
+    knock_str_set(&fields[n].name, "id");
+
+    if (knock_entity_quote(arena, &upsert->id, &fields[n++].json)
+        != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    if (!knock_str_is(&upsert->collection, "$users")) {
+        knock_str_set(&fields[n].name, "collection");
+
+        if (knock_entity_quote(arena, &upsert->collection, &fields[n++].json)
+            != KNOCK_OK)
+        {
+            return KNOCK_ERROR;
+        }
+    }
+
+    knock_str_set(&fields[n].name, "updated_at");
+    fields[n++].json = *updated_at;
+
+    if (upsert->nfields) {
+        memcpy(&fields[n], upsert->fields,
+               upsert->nfields * sizeof(knock_field_t));
+    }
+
+    *whole = *upsert;
+    whole->fields = fields;
+    whole->nfields += n;
+
+    *stored = whole;
+
+    return KNOCK_OK;
+}
+
+
+static int
+knock_entity_quote(knock_arena_t *arena, const knock_str_t *str,
+    knock_str_t *json)
+{
+    knock_buf_t  buf;
+
+    knock_buf_init(&buf, arena, str->len + 2);
+    knock_buf_add_json(&buf, str);
+
+    return knock_buf_str(&buf, json);
 }
 
 

@@ -60,5 +60,21 @@ int knock_entity_identify(knock_arena_t *arena, const knock_event_t *event,
 int knock_entity_inline(knock_arena_t *arena, const knock_json_t *object,
     const char *collection, knock_upsert_t *upsert, const char **reason);
 
+/*
+ * The fields alone of an upsert, by the same rule, from an object whose
+ * collection and id are told elsewhere.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_entity_properties(knock_arena_t *arena, const knock_json_t *object,
+    knock_upsert_t *upsert);
+
+/*
+ * What is stored of an upsert: its fields behind those that every entity has,
+ * "id", "collection" (a user has none) and "updated_at", a time as JSON text.
+ * The whole is taken from the arena, objects of the fields are shared.
+ * KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_entity_stored(knock_arena_t *arena, const knock_upsert_t *upsert,
+    const knock_str_t *updated_at, knock_upsert_t **stored);
+
 
 #endif /* KNOCK_ENTITY_H */

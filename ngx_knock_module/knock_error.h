@@ -28,13 +28,21 @@
     X(UNSUPPORTED_ENCODING,  "unsupported_encoding",  415)                   \
     X(INTERNAL,              "internal_error",        500)                   \
     X(UNAVAILABLE,           "redis_unavailable",     503)                   \
-    X(OVERLOADED,            "overloaded",            503)                   \
     /* of one event or action, listed in the answer's "errors" */            \
     X(USER_TOO_LARGE,        "user_too_large",        400)                   \
     X(RECIPIENTS_MISSING,    "recipients_missing",    200)                   \
     X(TOO_MANY_RECIPIENTS,   "too_many_recipients",   200)                   \
     /* of a document that is saved */                                        \
-    X(INVALID_ACTION,        "invalid_action",        422)
+    X(INVALID_ACTION,        "invalid_action",        422)                   \
+    X(INVALID_BODY,          "invalid_body",          422)                   \
+    X(INVALID_USER,          "invalid_user",          422)                   \
+    /* of the control API */                                                 \
+    X(INVALID_PARAMETER,     "invalid_parameter",     422)                   \
+    X(UNAUTHORIZED,          "unauthorized",          401)                   \
+    X(FORBIDDEN,             "forbidden",             403)                   \
+    X(NOT_FOUND,             "not_found",             404)                   \
+    X(EXISTS,                "exists",                409)                   \
+    X(STALE,                 "stale",                 412)
 
 
 typedef enum {

@@ -2,8 +2,9 @@
 /*
  * The names of the Redis keys, in one table; redis-schema/README.md documents
  * the same table.  Every key of an environment begins with
- * PREFIX:{ENVIRONMENT}: and so stands in one slot; the braces of an id come
- * after the tag's and count for nothing.
+ * PREFIX:{ENVIRONMENT}:, one of the account with PREFIX:{@}:, and so they
+ * stand in one slot; the braces of an id come after the tag's and count for
+ * nothing.
  */
 
 #ifndef KNOCK_KEYS_H
@@ -13,7 +14,7 @@
 #include "knock_arena.h"
 
 
-/* X(name, text): of an environment */
+/* X(name, text) */
 
 #define KNOCK_KEY_TABLE(X)                                                   \
     X(VERSION,         "version")                                            \
@@ -25,12 +26,22 @@
     X(WORKFLOWS,       "workflows")                                          \
     X(ACTIONS,         "actions")                                            \
     X(TOGGLES,         "toggles")                                            \
+    X(DRAFTS,          "drafts")             /* in the first environment */  \
+    X(COMMITS,         "commits")                                            \
+    X(COMMIT_IDS,      "commit_ids")                                         \
     /* followed by what they are of */                                       \
     X(CATALOGUE,       "catalogue:")                                         \
     X(CATALOGUE_INFO,  "catalogue_info:")                                    \
     X(LOG,             "log:")                                               \
     X(USER,            "user:")                                              \
-    X(OBJECT,          "object:")
+    X(OBJECT,          "object:")                                            \
+    /* of the account, whose tag no environment can have */                  \
+    X(ENVIRONMENTS,      "environments")                                     \
+    X(ENVIRONMENT_INFO,  "environment_info")                                 \
+    X(SOURCES,           "sources")
+
+
+#define KNOCK_KEY_ACCOUNT  "@"
 
 
 typedef enum {
@@ -39,12 +50,6 @@ typedef enum {
 #undef KNOCK_KEY_ENUM
     KNOCK_KEY_COUNT
 } knock_key_e;
-
-
-/* the hash tag of what belongs to no environment, which no key of one can be */
-
-#define KNOCK_KEY_ACCOUNT       "@"
-#define KNOCK_KEY_ENVIRONMENTS  "environments"
 
 
 /*

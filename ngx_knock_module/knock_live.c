@@ -132,8 +132,10 @@ knock_live_endpoints(knock_arena_t *arena, knock_live_t *live,
             endpoint->idempotency_enabled = 1;
 
             endpoint->actions = knock_map_create(arena, 16);
+            endpoint->idle = knock_map_create(arena, 4);
 
             if (endpoint->actions == NULL
+                || endpoint->idle == NULL
                 || knock_arena_dup(arena, &source, &endpoint->source)
                    != KNOCK_OK
                 || knock_keys_make(arena, &live->base, KNOCK_KEY_CATALOGUE,
@@ -197,6 +199,7 @@ knock_live_add_actions(knock_arena_t *arena, knock_live_t *live,
 {
     size_t             i, j, n;
     knock_str_t        text;
+    const char        *why;
     knock_map_t       *workflows;
     knock_json_t      *doc;
     knock_error_t      err;
@@ -252,29 +255,55 @@ knock_live_add_actions(knock_arena_t *arena, knock_live_t *live,
             continue;
         }
 
-        if (knock_map_get(workflows, &action->workflow) == NULL
-            || !knock_live_is_on(reply, "action/", &action->key)
-            || !knock_live_is_on(reply, "workflow/", &action->workflow))
-        {
-            continue;
-        }
-
         sorted[n++] = action;
     }
 
     qsort(sorted, n, sizeof(knock_action_t *), knock_live_action_cmp);
 
     for (j = 0; j < n; j++) {
-        endpoint = knock_map_get(sources, &sorted[j]->source);
+        action = sorted[j];
+        endpoint = knock_map_get(sources, &action->source);
 
-        if (endpoint
-            && knock_live_add_action(arena, endpoint, sorted[j]) != KNOCK_OK)
+        if (endpoint == NULL) {
+            continue;
+        }
+
+        why = knock_live_why_idle(reply, workflows, action);
+
+        if (why == NULL) {
+            if (knock_live_add_action(arena, endpoint, action) != KNOCK_OK) {
+                return KNOCK_ERROR;
+            }
+
+        } else if (knock_map_get(endpoint->idle, &action->event) == NULL
+                   && knock_map_set(endpoint->idle, &action->event,
+                                    (char *) why)
+                      != KNOCK_OK)
         {
             return KNOCK_ERROR;
         }
     }
 
     return KNOCK_OK;
+}
+
+
+/* NULL: it acts */
+
+static const char *
+knock_live_why_idle(const knock_live_reply_t *reply, knock_map_t *workflows,
+    const knock_action_t *action)
+{
+    if (knock_map_get(workflows, &action->workflow) == NULL) {
+        return "workflow_not_live";
+    }
+
+    if (!knock_live_is_on(reply, "action/", &action->key)) {
+        return "action_inactive";
+    }
+
+    return knock_live_is_on(reply, "workflow/", &action->workflow)
+           ? NULL : "workflow_inactive";
 }
 
 
@@ -371,4 +400,15 @@ knock_live_actions(const knock_endpoint_t *endpoint,
     const knock_str_t *event_key)
 {
     return knock_map_get(endpoint->actions, event_key);
+}
+
+
+const char *
+knock_live_idle(const knock_endpoint_t *endpoint, const knock_str_t *event_key)
+{
+    const char  *why;
+
+    why = knock_map_get(endpoint->idle, event_key);
+
+    return why ? why : "no_action";
 }

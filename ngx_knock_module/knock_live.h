@@ -34,6 +34,8 @@ typedef struct {
     knock_str_t     log;
 
     knock_map_t    *actions;            /* event key -> knock_actions_t */
+    knock_map_t    *idle;               /* event key -> why an action that is
+                                           live for it does not act */
 } knock_endpoint_t;
 
 
@@ -89,6 +91,14 @@ knock_endpoint_t *knock_live_endpoint(const knock_live_t *live,
 
 /* the actions for an event key, in order of key; NULL: there are none */
 const knock_actions_t *knock_live_actions(const knock_endpoint_t *endpoint,
+    const knock_str_t *event_key);
+
+/*
+ * Of an event key without actions that act: why the first one in order of key
+ * that is live for it does not, "workflow_not_live", "action_inactive" or
+ * "workflow_inactive"; "no_action": there is none.
+ */
+const char *knock_live_idle(const knock_endpoint_t *endpoint,
     const knock_str_t *event_key);
 
 

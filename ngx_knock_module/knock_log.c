@@ -6,7 +6,6 @@
 
 static void knock_log_action(knock_buf_t *buf,
     const knock_resolved_t *resolved);
-static void knock_log_recipient(knock_buf_t *buf, const knock_ref_t *ref);
 static void knock_log_text(knock_buf_t *buf, const char *text);
 
 
@@ -81,11 +80,11 @@ knock_log_action(knock_buf_t *buf, const knock_resolved_t *resolved)
             knock_buf_add_char(buf, ',');
         }
 
-        knock_log_recipient(buf, &resolved->recipients[i]);
+        knock_log_add_ref(buf, &resolved->recipients[i]);
     }
 
     knock_buf_add_lit(buf, "],\"actor\":");
-    knock_log_recipient(buf, resolved->actor);
+    knock_log_add_ref(buf, resolved->actor);
     knock_buf_add_lit(buf, ",\"tenant\":");
 
     if (resolved->tenant) {
@@ -131,10 +130,8 @@ knock_log_action(knock_buf_t *buf, const knock_resolved_t *resolved)
 }
 
 
-/* a user is told by its id alone, as an event would name it */
-
-static void
-knock_log_recipient(knock_buf_t *buf, const knock_ref_t *ref)
+void
+knock_log_add_ref(knock_buf_t *buf, const knock_ref_t *ref)
 {
     if (ref && knock_str_is(&ref->collection, "$users")) {
         knock_buf_add_json(buf, &ref->id);

@@ -28,5 +28,11 @@ int knock_log_build(knock_arena_t *arena, const knock_event_t *event,
     const char *reason, const knock_resolved_t *resolved, size_t n,
     uint64_t now, knock_str_t *doc);
 
+/*
+ * Appends a reference as an event would name it: a user's id alone, else
+ * {"collection","id"}; null for NULL.
+ */
+void knock_log_add_ref(knock_buf_t *buf, const knock_ref_t *ref);
+
 
 #endif /* KNOCK_LOG_H */

@@ -42,8 +42,6 @@ static size_t knock_receive_entity(knock_work_t *work,
     const knock_str_t *collection, const knock_str_t *id);
 static int knock_receive_mark(knock_work_t *work, const knock_event_t *event,
     knock_unit_event_t *out);
-static int knock_receive_quote(knock_work_t *work, const knock_str_t *str,
-    knock_str_t *json);
 static size_t knock_receive_nops(const knock_resolved_t *resolved);
 
 
@@ -144,7 +142,8 @@ knock_receive(knock_apply_t *apply, const knock_receive_t *in,
     }
 
     if (in->need
-        && knock_unit_fold(work.arena, &work.unit, in->need) != KNOCK_OK)
+        && knock_unit_fold(work.arena, &work.unit, in->need, apply->values)
+           != KNOCK_OK)
     {
         return knock_error_memory(err);
     }
@@ -298,7 +297,7 @@ knock_receive_event(knock_work_t *work, const knock_event_t *event,
         return KNOCK_ERROR;
     }
 
-    reason = n ? NULL : "no_action";
+    reason = n ? NULL : knock_live_idle(work->in->endpoint, &event->key);
 
     if (event->type == KNOCK_EVENT_IDENTIFY
         && knock_receive_identify(work, event, out, &reason) != KNOCK_OK)
@@ -533,76 +532,27 @@ knock_receive_ops(knock_work_t *work, const knock_ref_t *ref,
 }
 
 
-/* the op of an upsert, with the fields that every stored entity has */
-
 static int
 knock_receive_op(knock_work_t *work, const knock_upsert_t *upsert,
     knock_op_kind_e kind, size_t entity, knock_unit_event_t *out)
 {
-    size_t           n;
-    knock_op_t      *op;
-    knock_str_t      id, collection;
-    knock_field_t   *fields;
-    knock_upsert_t  *whole;
+    knock_op_t  *op;
 
-    whole = knock_arena_alloc(work->arena, sizeof(knock_upsert_t));
-    fields = knock_arena_calloc(work->arena, upsert->nfields + 3,
-                                sizeof(knock_field_t));
+    op = &out->ops[out->nops];
 
-    if (whole == NULL || fields == NULL
-        || knock_receive_quote(work, &upsert->id, &id) != KNOCK_OK)
+    if (knock_entity_stored(work->arena, upsert, &work->updated_at,
+                            &op->upsert)
+        != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }
 
-    n = 0;
-
-    knock_str_set(&fields[n].name, "id");
-    fields[n++].json = id;
-
-    if (!knock_str_is(&upsert->collection, "$users")) {
-        if (knock_receive_quote(work, &upsert->collection, &collection)
-            != KNOCK_OK)
-        {
-            return KNOCK_ERROR;
-        }
-
-        knock_str_set(&fields[n].name, "collection");
-        fields[n++].json = collection;
-    }
-
-    knock_str_set(&fields[n].name, "updated_at");
-    fields[n++].json = work->updated_at;
-
-    if (upsert->nfields) {
-        memcpy(&fields[n], upsert->fields,
-               upsert->nfields * sizeof(knock_field_t));
-    }
-
-    *whole = *upsert;
-    whole->fields = fields;
-    whole->nfields += n;
-
-    op = &out->ops[out->nops++];
-
-    op->upsert = whole;
     op->entity = entity;
     op->kind = kind;
 
+    out->nops++;
+
     return KNOCK_OK;
-}
-
-
-static int
-knock_receive_quote(knock_work_t *work, const knock_str_t *str,
-    knock_str_t *json)
-{
-    knock_buf_t  buf;
-
-    knock_buf_init(&buf, work->arena, str->len + 2);
-    knock_buf_add_json(&buf, str);
-
-    return knock_buf_str(&buf, json);
 }
 
 

@@ -4,29 +4,29 @@
 
 
 static void knock_run_add_optional(knock_buf_t *buf, const knock_str_t *str);
+static void knock_run_add_text(knock_buf_t *buf, const knock_str_t *json,
+    const char *none);
 
 
 int
-knock_run_prepare(knock_arena_t *arena, const knock_str_t *environment,
-    const knock_str_t *source, const knock_event_t *event,
-    const knock_str_t *message, const knock_resolved_t *resolved,
-    uint64_t now, knock_run_t *run)
+knock_run_start(knock_arena_t *arena, const knock_trigger_t *trigger,
+    const knock_str_t *message, knock_run_t *run)
 {
     knock_buf_t    buf;
     knock_str_t    parts[5];
     unsigned char  text[KNOCK_UUID_LEN];
     unsigned char  time[KNOCK_TIME_LEN];
 
-    run->environment = *environment;
-    run->source = *source;
-    run->action = resolved->action->key;
+    run->environment = trigger->environment;
+    run->source = trigger->source;
+    run->action = trigger->action;
     run->message = *message;
 
     knock_str_set(&parts[0], "trigger");
-    parts[1] = *environment;
-    parts[2] = *source;
+    parts[1] = trigger->environment;
+    parts[2] = trigger->source;
     parts[3] = *message;
-    parts[4] = run->action;
+    parts[4] = trigger->action;
 
     knock_digest_uuid(parts, 5, text);
 
@@ -35,57 +35,83 @@ knock_run_prepare(knock_arena_t *arena, const knock_str_t *environment,
     knock_buf_add_lit(&buf, ",\"trigger_id\":\"");
     knock_buf_add(&buf, text, KNOCK_UUID_LEN);
     knock_buf_add_lit(&buf, "\",\"workflow\":");
-    knock_buf_add_json(&buf, &resolved->action->workflow);
+    knock_buf_add_json(&buf, &trigger->workflow);
     knock_buf_add_lit(&buf, ",\"environment\":");
-    knock_buf_add_json(&buf, environment);
+    knock_buf_add_json(&buf, &trigger->environment);
     knock_buf_add_lit(&buf, ",\"source\":");
-    knock_buf_add_json(&buf, source);
+    knock_run_add_optional(&buf, &trigger->source);
     knock_buf_add_lit(&buf, ",\"event\":");
-    knock_buf_add_json(&buf, &event->key);
+    knock_run_add_optional(&buf, &trigger->event);
     knock_buf_add_lit(&buf, ",\"message_id\":");
-    knock_run_add_optional(&buf, &event->message_id);
+    knock_run_add_optional(&buf, &trigger->message_id);
     knock_buf_add_lit(&buf, ",\"action\":");
-    knock_buf_add_json(&buf, &run->action);
+    knock_run_add_optional(&buf, &trigger->action);
 
     if (knock_buf_str(&buf, &run->middle) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    knock_time_format(now, time);
+    knock_time_format(trigger->now, time);
 
-    knock_buf_init(&buf, arena,
-                   512 + (event->properties ? event->properties->len : 0));
+    knock_buf_init(&buf, arena, 512 + trigger->data.len);
 
     knock_buf_add_lit(&buf, ",\"actor\":");
-    knock_run_add_ref(&buf, resolved->actor);
+    knock_run_add_ref(&buf, trigger->actor);
     knock_buf_add_lit(&buf, ",\"tenant\":");
-    knock_run_add_optional(&buf, resolved->tenant ? &resolved->tenant->id
-                                                  : NULL);
+    knock_run_add_optional(&buf, &trigger->tenant);
     knock_buf_add_lit(&buf, ",\"cancellation_key\":");
-    knock_run_add_optional(&buf, &resolved->cancellation_key);
+    knock_run_add_optional(&buf, &trigger->cancellation_key);
     knock_buf_add_lit(&buf, ",\"data\":");
-
-    if (event->properties) {
-        knock_buf_add(&buf, event->properties->data, event->properties->len);
-
-    } else {
-        knock_buf_add_lit(&buf, "{}");
-    }
-
+    knock_run_add_text(&buf, &trigger->data, "{}");
     knock_buf_add_lit(&buf, ",\"timestamp\":");
-
-    if (event->timestamp) {
-        knock_buf_add(&buf, event->timestamp->data, event->timestamp->len);
-
-    } else {
-        knock_buf_add_lit(&buf, "null");
-    }
-
+    knock_run_add_text(&buf, &trigger->timestamp, "null");
     knock_buf_add_lit(&buf, ",\"enqueued_at\":\"");
     knock_buf_add(&buf, time, KNOCK_TIME_LEN);
-    knock_buf_add_lit(&buf, "\",\"test\":false}");
+
+    if (trigger->test) {
+        knock_buf_add_lit(&buf, "\",\"test\":true}");
+
+    } else {
+        knock_buf_add_lit(&buf, "\",\"test\":false}");
+    }
 
     return knock_buf_str(&buf, &run->tail);
+}
+
+
+int
+knock_run_prepare(knock_arena_t *arena, const knock_str_t *environment,
+    const knock_str_t *source, const knock_event_t *event,
+    const knock_str_t *message, const knock_resolved_t *resolved,
+    uint64_t now, knock_run_t *run)
+{
+    knock_trigger_t  trigger;
+
+    memset(&trigger, 0, sizeof(knock_trigger_t));
+
+    trigger.workflow = resolved->action->workflow;
+    trigger.environment = *environment;
+    trigger.source = *source;
+    trigger.event = event->key;
+    trigger.message_id = event->message_id;
+    trigger.action = resolved->action->key;
+    trigger.actor = resolved->actor;
+    trigger.cancellation_key = resolved->cancellation_key;
+    trigger.now = now;
+
+    if (resolved->tenant) {
+        trigger.tenant = resolved->tenant->id;
+    }
+
+    if (event->properties) {
+        trigger.data = knock_json_text(event->properties);
+    }
+
+    if (event->timestamp) {
+        trigger.timestamp = knock_json_text(event->timestamp);
+    }
+
+    return knock_run_start(arena, &trigger, message, run);
 }
 
 
@@ -141,10 +167,23 @@ knock_run_add_ref(knock_buf_t *buf, const knock_ref_t *ref)
 static void
 knock_run_add_optional(knock_buf_t *buf, const knock_str_t *str)
 {
-    if (str == NULL || str->data == NULL) {
+    if (str->data == NULL) {
         knock_buf_add_lit(buf, "null");
         return;
     }
 
     knock_buf_add_json(buf, str);
+}
+
+
+static void
+knock_run_add_text(knock_buf_t *buf, const knock_str_t *json,
+    const char *none)
+{
+    if (json->data == NULL) {
+        knock_buf_add(buf, none, strlen(none));
+        return;
+    }
+
+    knock_buf_add_str(buf, json);
 }

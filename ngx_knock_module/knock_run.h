@@ -12,7 +12,26 @@
 #include "knock_mapping.h"
 
 
-/* what the runs of one action on one event share */
+/* what the documents of one trigger say; without data: null */
+
+typedef struct {
+    knock_str_t         workflow;
+    knock_str_t         environment;
+    knock_str_t         source;
+    knock_str_t         event;              /* event key */
+    knock_str_t         message_id;
+    knock_str_t         action;
+    const knock_ref_t  *actor;              /* NULL: null */
+    knock_str_t         tenant;
+    knock_str_t         cancellation_key;
+    knock_str_t         data;               /* an object's text; none: {} */
+    knock_str_t         timestamp;          /* JSON text */
+    uint64_t            now;                /* ms since 1970 */
+    unsigned            test:1;
+} knock_trigger_t;
+
+
+/* what the runs of one trigger share */
 
 typedef struct {
     knock_str_t  environment;
@@ -25,10 +44,18 @@ typedef struct {
 
 
 /*
+ * Prepares the runs of a trigger.  The ids of its runs are derived from
+ * `message`, the environment, source, action and recipient: the same again
+ * make the same ids, and a random `message` makes random ones.  Texts are
+ * taken from the arena.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_run_start(knock_arena_t *arena, const knock_trigger_t *trigger,
+    const knock_str_t *message, knock_run_t *run);
+
+/*
  * Prepares the runs of a resolved action.  `message` is the event's messageId
- * or, where it has none, random bytes: the ids of the runs are derived from
- * it, the environment, source, action and recipient, so that an event that is
- * delivered again makes the same ids.  `now` is in milliseconds since 1970.
+ * or, where it has none, random bytes, so that an event that is delivered
+ * again makes the same ids.  `now` is in milliseconds since 1970.
  * Texts are taken from the arena.  KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_run_prepare(knock_arena_t *arena, const knock_str_t *environment,

@@ -12,6 +12,7 @@
 
 #include "knock_digest.h"
 #include "knock_entity.h"
+#include "knock_map.h"
 
 
 /* an upsert; its event or only its recipient falls if it is refused */
@@ -25,6 +26,7 @@ typedef enum {
 typedef struct {
     knock_upsert_t   *upsert;
     size_t            entity;       /* index in KEYS, from 1 */
+    size_t            bytes;        /* that the unit brings to the entity */
     knock_op_kind_e   kind;
 } knock_op_t;
 
@@ -69,10 +71,19 @@ typedef struct {
 } knock_unit_event_t;
 
 
+/* the verdict of Redis on an op */
+
+typedef enum {
+    KNOCK_VERDICT_APPLY = 'y',
+    KNOCK_VERDICT_LARGE = 'l',      /* its entity would be too large */
+    KNOCK_VERDICT_NONE = 'n'        /* its event is not applied */
+} knock_verdict_e;
+
+
 /*
  * What Redis answered where objects are to be merged: the verdict on each op
- * (y: applied, n: not) and the stored value, '' for none, of each distinct
- * entity and object field, in order of first appearance.
+ * and the stored value, '' for none, of each distinct entity and object
+ * field, in order of first appearance.
  */
 
 typedef struct {
@@ -83,28 +94,33 @@ typedef struct {
 
 
 typedef struct {
-    size_t                 catalogue;   /* indexes in KEYS */
+    size_t                 catalogue;   /* indexes in KEYS, or 0: none */
     size_t                 log;
     knock_unit_event_t    *events;
     size_t                 nevents;
     const knock_need_t    *need;        /* NULL: nothing has been merged */
+    size_t                 guard;       /* index of a user, or 0: it must be */
+    knock_str_t            guard_etag;  /* as this says, "*": be there */
 } knock_unit_t;
 
 
 /*
  * Merges the object fields of the unit's ops, in order, into what is stored
- * and into each other, as `need` says, and sets unit->need.  A `need` that
- * does not fit the unit (the configuration has changed since) is left unused.
- * KNOCK_OK, or KNOCK_ERROR: no memory.
+ * and into each other, as `need` says, and sets unit->need.  An object that
+ * another one of the unit overwrites, or that is too large, becomes the
+ * length of its text, in digits.  `values` is of the call: it holds what the
+ * units before this one make of the values, which goes before `need`.
+ * A `need` that does not fit the unit (the configuration has changed since) is
+ * left unused.  KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_unit_fold(knock_arena_t *arena, knock_unit_t *unit,
-    const knock_need_t *need);
+    const knock_need_t *need, knock_map_t *values);
 
 /*
  * How the unit must be treated: '0', its ops need no look at what is stored;
  * '1', they do; '2', it also sets one object field more than once, so that
- * the values have to be folded in any case.  KNOCK_OK, or KNOCK_ERROR: no
- * memory.
+ * the values have to be folded in any case.  Sets the `bytes` of the ops.
+ * KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_unit_plan(knock_arena_t *arena, const knock_unit_t *unit,
     char *plan);

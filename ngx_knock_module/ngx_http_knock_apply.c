@@ -10,11 +10,7 @@
 #define NGX_HTTP_KNOCK_CALL_EVENTS  128
 
 /* how often a job goes round before Redis is taken to be too busy */
-#define NGX_HTTP_KNOCK_TRIES        16
-
-/* samples that a worker keeps in a second, see docs/architecture.md */
-#define NGX_HTTP_KNOCK_SAMPLES      64
-
+#define NGX_HTTP_KNOCK_TRIES        64
 
 /* a call under way, with its jobs in the order of its units */
 
@@ -44,17 +40,9 @@ static void ngx_http_knock_apply_broken(ngx_http_knock_job_t *job,
 
 ngx_int_t
 ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
-    const knock_endpoint_t *endpoint, const knock_need_t *need,
-    knock_error_t *err)
+    const knock_need_t *need, knock_error_t *err)
 {
-    ngx_time_t                 *tp;
-    knock_receive_t             in;
-    knock_received_t            received;
-    ngx_http_knock_worker_t    *worker;
-    ngx_http_knock_loc_conf_t  *klcf;
-
-    worker = env->worker;
-    klcf = ngx_http_get_module_loc_conf(job->request, ngx_http_knock_module);
+    knock_received_t  received;
 
     if (job->alone) {
         ngx_http_knock_apply_flush(env);
@@ -68,27 +56,10 @@ ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
         }
 
         env->collecting = 1;
-        ngx_post_event(&worker->flush, &ngx_posted_events);
+        ngx_post_event(&env->worker->flush, &ngx_posted_events);
     }
 
-    tp = ngx_timeofday();
-
-    if (worker->samples_sec != tp->sec) {
-        worker->samples_sec = tp->sec;
-        worker->samples = NGX_HTTP_KNOCK_SAMPLES;
-    }
-
-    in.limits = &klcf->limits;
-    in.signature_mode = klcf->batch_signature;
-    in.log = klcf->event_log;
-    in.samples = &worker->samples;
-    in.now = (uint64_t) tp->sec * 1000 + tp->msec;
-    in.endpoint = endpoint;
-    in.signature = ngx_http_knock_str(&job->signature);
-    in.body = ngx_http_knock_str(&job->body);
-    in.need = need;
-
-    if (knock_receive(&env->apply, &in, &received, err) != KNOCK_OK) {
+    if (job->type->receive(job, env, need, &received, err) != KNOCK_OK) {
 
         if (err->code == KNOCK_E_INTERNAL
             || ngx_http_knock_apply_keep(job, &received) != NGX_OK)
@@ -107,6 +78,7 @@ ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
 
     if (ngx_http_knock_apply_keep(job, &received) != NGX_OK) {
         ngx_memzero(&job->received, sizeof(knock_received_t));
+        job->received.nevents = received.nevents;
     }
 
     if (job->alone || env->apply.bytes >= NGX_HTTP_KNOCK_CALL_BYTES
@@ -400,7 +372,16 @@ ngx_http_knock_apply_stale(ngx_http_knock_call_t *call)
 static void
 ngx_http_knock_apply_unit(ngx_http_knock_job_t *job, redisReply *unit)
 {
-    knock_str_t  statuses;
+    knock_str_t    statuses;
+    knock_error_t  err;
+
+    if (unit && unit->type == REDIS_REPLY_ARRAY && unit->elements == 1) {
+        (void) knock_error_set(&err, KNOCK_E_STALE,
+                               "it has been changed since: read it again and "
+                               "send the new ETag as If-Match");
+        ngx_http_knock_job_refuse(job, &err);
+        return;
+    }
 
     if (unit == NULL || unit->type != REDIS_REPLY_ARRAY || unit->elements != 3
         || unit->element[0]->type != REDIS_REPLY_STRING
@@ -414,6 +395,15 @@ ngx_http_knock_apply_unit(ngx_http_knock_job_t *job, redisReply *unit)
 
     if (ngx_strcmp(unit->element[0]->str, "need") == 0) {
         ngx_http_knock_apply_need(job, unit);
+        return;
+    }
+
+    /* the answer looks up the place of each event in the request */
+
+    if (unit->element[1]->len != (size_t) job->received.nevents) {
+        ngx_http_knock_apply_broken(job, "Redis answered for another number "
+                                    "of events: another library is loaded "
+                                    "there");
         return;
     }
 

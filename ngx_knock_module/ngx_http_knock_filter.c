@@ -38,7 +38,7 @@ ngx_http_knock_header_filter(ngx_http_request_t *r)
 
     klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
 
-    if (klcf->token == NULL || r != r->main
+    if ((klcf->token == NULL && !klcf->api) || r != r->main
         || r->headers_out.status < NGX_HTTP_BAD_REQUEST)
     {
         return ngx_http_next_header_filter(r);

@@ -1,18 +1,15 @@
 
 #include "ngx_http_knock_worker.h"
 #include "ngx_http_knock_send.h"
-#include "knock_answer.h"
 
 
 static void ngx_http_knock_job_cleanup(void *data);
-static void ngx_http_knock_job_free(ngx_http_knock_job_t *job);
-static void ngx_http_knock_job_finish(ngx_http_knock_job_t *job,
-    ngx_uint_t status, const knock_str_t *json);
 
 
 ngx_http_knock_job_t *
 ngx_http_knock_job_create(ngx_http_request_t *r,
-    ngx_http_knock_worker_t *worker)
+    ngx_http_knock_worker_t *worker, ngx_http_knock_job_type_t *type,
+    void *data)
 {
     ngx_http_cleanup_t    *cln;
     ngx_http_knock_job_t  *job;
@@ -27,6 +24,8 @@ ngx_http_knock_job_create(ngx_http_request_t *r,
         return NULL;
     }
 
+    job->type = type;
+    job->data = data;
     job->worker = worker;
     job->request = r;
     job->cleanup = &cln->handler;
@@ -44,36 +43,13 @@ void
 ngx_http_knock_job_process(ngx_http_knock_job_t *job, const knock_need_t *need)
 {
     ngx_int_t              rc;
-    ngx_queue_t           *q;
     knock_error_t          err;
-    knock_str_t            token;
-    knock_endpoint_t      *endpoint;
-    ngx_http_knock_env_t  *env, *found;
+    ngx_http_knock_env_t  *env;
 
-    found = NULL;
-    endpoint = NULL;
-    token = ngx_http_knock_str(&job->token);
+    env = job->type->find(job, &err);
 
-    for (q = ngx_queue_head(&job->worker->envs);
-         q != ngx_queue_sentinel(&job->worker->envs);
-         q = ngx_queue_next(q))
-    {
-        env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
-
-        if (!env->listed || env->live == NULL) {
-            continue;
-        }
-
-        endpoint = knock_live_endpoint(env->live, &token);
-
-        if (endpoint) {
-            found = env;
-            break;
-        }
-    }
-
-    if (found) {
-        rc = ngx_http_knock_apply(job, found, endpoint, need, &err);
+    if (env) {
+        rc = ngx_http_knock_apply(job, env, need, &err);
 
         if (rc == NGX_OK) {
             return;
@@ -84,11 +60,6 @@ ngx_http_knock_job_process(ngx_http_knock_job_t *job, const knock_need_t *need)
             ngx_http_knock_job_refuse(job, &err);
             return;
         }
-
-    } else {
-        (void) knock_error_set(&err, KNOCK_E_UNKNOWN_ENDPOINT,
-                               "no endpoint has this URL: copy it anew, it "
-                               "changes when it is rotated");
     }
 
     /* a refusal has to stand by what is live now, not by what is cached */
@@ -124,7 +95,7 @@ ngx_http_knock_job_cleanup(void *data)
 }
 
 
-static void
+void
 ngx_http_knock_job_free(ngx_http_knock_job_t *job)
 {
     ngx_http_knock_worker_t  *worker;
@@ -147,46 +118,12 @@ void
 ngx_http_knock_job_applied(ngx_http_knock_job_t *job,
     const knock_str_t *statuses, uint64_t runs)
 {
-    int              rc;
-    knock_str_t      json;
-    knock_arena_t   *arena;
-    knock_error_t    err;
-    knock_applied_t  applied;
-
     if (job->request == NULL) {
         ngx_http_knock_job_free(job);
         return;
     }
 
-    arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
-
-    if (arena == NULL) {
-        /* it was applied: only the figures are lost */
-        knock_str_set(&json, "{}\n");
-        ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);
-        return;
-    }
-
-    applied.statuses = *statuses;
-    applied.runs = runs;
-    applied.indexes = job->received.indexes;
-    applied.errors = job->received.errors;
-
-    rc = knock_answer_applied(arena, &applied, &json, &err);
-
-    if (rc == KNOCK_DECLINED) {
-        knock_arena_destroy(arena);
-        ngx_http_knock_job_refuse(job, &err);
-        return;
-    }
-
-    if (rc != KNOCK_OK) {
-        knock_str_set(&json, "{}\n");
-    }
-
-    ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);
-
-    knock_arena_destroy(arena);
+    job->type->applied(job, statuses, runs);
 }
 
 
@@ -206,31 +143,16 @@ ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job)
 void
 ngx_http_knock_job_refuse(ngx_http_knock_job_t *job, const knock_error_t *err)
 {
-    knock_str_t     json;
-    knock_arena_t  *arena;
-
     if (job->request == NULL) {
         ngx_http_knock_job_free(job);
         return;
     }
 
-    arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
-
-    if (arena == NULL
-        || knock_answer_refused(arena, err, &job->received.errors, &json)
-           != KNOCK_OK)
-    {
-        knock_str_set(&json, "{\"error\":{\"code\":\"internal_error\","
-                             "\"message\":\"no memory\"}}\n");
-    }
-
-    ngx_http_knock_job_finish(job, knock_error_status(err->code), &json);
-
-    knock_arena_destroy(arena);
+    job->type->refused(job, err);
 }
 
 
-static void
+void
 ngx_http_knock_job_finish(ngx_http_knock_job_t *job, ngx_uint_t status,
     const knock_str_t *json)
 {

@@ -46,9 +46,8 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     ngx_int_t              rc;
     ngx_queue_t           *q;
     knock_str_t            args[5];
-    knock_buf_t            buf;
+    knock_str_t            account, prefix, base;
     knock_arena_t         *arena;
-    knock_str_t            account, prefix;
     ngx_http_knock_env_t  *env;
 
     if (worker->pending) {
@@ -81,17 +80,14 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     rc = NGX_ERROR;
     prefix = ngx_http_knock_str(&worker->conf->prefix);
 
-    if (knock_keys_base(arena, &prefix, &account, &args[3]) == KNOCK_OK)
+    if (knock_keys_base(arena, &prefix, &account, &base) == KNOCK_OK
+        && knock_keys_make(arena, &base, KNOCK_KEY_ENVIRONMENTS, NULL,
+                           &args[3])
+           == KNOCK_OK)
     {
-        knock_buf_init(&buf, arena, 128);
-        knock_buf_add_str(&buf, &args[3]);
-        knock_buf_add_lit(&buf, KNOCK_KEY_ENVIRONMENTS);
-
-        if (knock_buf_str(&buf, &args[3]) == KNOCK_OK) {
-            rc = ngx_http_knock_live_command(worker, 5, args,
+        rc = ngx_http_knock_live_command(worker, 5, args,
                                     ngx_http_knock_live_environments_handler,
                                     worker);
-        }
     }
 
     knock_arena_destroy(arena);

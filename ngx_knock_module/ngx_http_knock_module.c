@@ -1,5 +1,6 @@
 
 #include "ngx_http_knock_module.h"
+#include "ngx_http_knock_api_keys.h"
 #include "ngx_http_knock_worker.h"
 #include "knock_digest.h"
 #include "knock_log.h"
@@ -20,6 +21,13 @@ static char *ngx_http_knock_redis(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_knock_webhook(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_knock_api(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_knock_api_keys(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_knock_default_url(ngx_conf_t *cf,
+    ngx_http_complex_value_t **value);
+static char *ngx_http_knock_needs_redis(ngx_conf_t *cf, ngx_command_t *cmd);
 static char *ngx_http_knock_prefix(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_knock_positive(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_knock_window(ngx_conf_t *cf, void *post, void *data);
@@ -88,6 +96,27 @@ static ngx_command_t  ngx_http_knock_commands[] = {
       ngx_http_knock_webhook,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("knock_api"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_knock_api,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("knock_api_keys"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_knock_api_keys,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("knock_webhook_url"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_knock_loc_conf_t, webhook_url),
       NULL },
 
     { ngx_string("knock_batch_signature"),
@@ -230,6 +259,7 @@ ngx_http_knock_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    conf->api_keys = NGX_CONF_UNSET_PTR;
     conf->batch_signature = NGX_CONF_UNSET_UINT;
     conf->event_log = NGX_CONF_UNSET_UINT;
     conf->limits.max_batch = NGX_CONF_UNSET_SIZE;
@@ -245,6 +275,18 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_knock_loc_conf_t *prev = parent;
     ngx_http_knock_loc_conf_t *conf = child;
+
+    ngx_conf_merge_ptr_value(conf->api_keys, prev->api_keys, NULL);
+
+    if (conf->webhook_url == NULL) {
+        conf->webhook_url = prev->webhook_url;
+    }
+
+    if (conf->api && conf->webhook_url == NULL
+        && ngx_http_knock_default_url(cf, &conf->webhook_url) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     ngx_conf_merge_uint_value(conf->batch_signature, prev->batch_signature,
                               KNOCK_SIGNATURE_FIRST);
@@ -355,20 +397,13 @@ ngx_http_knock_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_str_t                          *value;
     ngx_http_core_loc_conf_t           *clcf;
-    ngx_http_knock_main_conf_t         *kmcf;
     ngx_http_compile_complex_value_t    ccv;
 
     if (klcf->token) {
         return "is duplicate";
     }
 
-    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_knock_module);
-
-    if (kmcf->redis == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"knock_webhook\" has no Redis to write to: put "
-                           "\"knock_redis\" into the http block, before the "
-                           "server");
+    if (ngx_http_knock_needs_redis(cf, cmd) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -393,6 +428,93 @@ ngx_http_knock_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     clcf->handler = ngx_http_knock_webhook_handler;
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_knock_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_knock_loc_conf_t *klcf = conf;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (klcf->api) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_knock_needs_redis(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    klcf->api = 1;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_knock_api_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_knock_api_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_knock_loc_conf_t *klcf = conf;
+
+    ngx_str_t  *value;
+
+    if (klcf->api_keys != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    klcf->api_keys = ngx_http_knock_api_keys_read(cf, &value[1]);
+
+    return klcf->api_keys ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* where the shipped configuration receives, on the host that is asked */
+
+static ngx_int_t
+ngx_http_knock_default_url(ngx_conf_t *cf, ngx_http_complex_value_t **value)
+{
+    ngx_http_compile_complex_value_t  ccv;
+
+    static ngx_str_t  text =
+        ngx_string("$scheme://$http_host/integrations/receive/");
+
+    *value = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (*value == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &text;
+    ccv.complex_value = *value;
+
+    return ngx_http_compile_complex_value(&ccv);
+}
+
+
+static char *
+ngx_http_knock_needs_redis(ngx_conf_t *cf, ngx_command_t *cmd)
+{
+    ngx_http_knock_main_conf_t  *kmcf;
+
+    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_knock_module);
+
+    if (kmcf->redis) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%V\" has no Redis to write to: put \"knock_redis\" "
+                       "into the http block, before the server", &cmd->name);
+
+    return NGX_CONF_ERROR;
 }
 
 

@@ -38,6 +38,9 @@ typedef struct {
 
 typedef struct {
     ngx_http_complex_value_t     *token;            /* NULL: no knock_webhook */
+    ngx_flag_t                    api;              /* knock_api */
+    ngx_array_t                  *api_keys;         /* of hashes; NULL: none */
+    ngx_http_complex_value_t     *webhook_url;
     ngx_uint_t                    batch_signature;
     ngx_uint_t                    event_log;
     knock_limits_t                limits;
@@ -76,6 +79,9 @@ ngx_http_knock_str(const ngx_str_t *s)
 
 /* ngx_http_knock_webhook.c: the content handler of knock_webhook */
 ngx_int_t ngx_http_knock_webhook_handler(ngx_http_request_t *r);
+
+/* ngx_http_knock_api.c: the content handler of knock_api */
+ngx_int_t ngx_http_knock_api_handler(ngx_http_request_t *r);
 
 /*
  * ngx_http_knock_filter.c: in a location of the module, errors that nginx

@@ -104,7 +104,7 @@ ngx_http_knock_redis_parse(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
     value = cf->args->elts;
 
     conf->connect_timeout = 1000;
-    conf->timeout = 2000;
+    conf->timeout = 5000;
     conf->reconnect_min = 100;
     conf->reconnect_max = 5000;
     conf->ping = 30000;

@@ -8,8 +8,6 @@
 
 
 static ngx_int_t ngx_http_knock_set_answered(ngx_http_request_t *r);
-static ngx_int_t ngx_http_knock_add_header(ngx_http_request_t *r,
-    const char *name, const char *value);
 
 
 ngx_int_t
@@ -37,6 +35,34 @@ ngx_http_knock_send_error(ngx_http_request_t *r, const knock_error_t *err)
 
 
 ngx_int_t
+ngx_http_knock_send_refusal(ngx_http_request_t *r, const knock_error_t *err,
+    const char *allow)
+{
+    ngx_int_t  rc;
+
+    /* a body that is waited with is not asked for, so it may never come */
+
+    if (r->headers_in.expect && !r->expect_tested) {
+        r->expect_tested = 1;
+        r->keepalive = 0;
+    }
+
+    /* or the body would be read as the next request */
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (allow && ngx_http_knock_add_header(r, "Allow", allow) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_knock_send_error(r, err);
+}
+
+
+ngx_int_t
 ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
     const knock_str_t *json)
 {
@@ -48,13 +74,10 @@ ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if ((status == NGX_HTTP_NOT_ALLOWED
-         && ngx_http_knock_add_header(r, "Allow", "POST, PUT, PATCH")
-            != NGX_OK)
-        || (status == NGX_HTTP_SERVICE_UNAVAILABLE
-            && ngx_http_knock_add_header(r, "Retry-After",
-                                         NGX_HTTP_KNOCK_RETRY_AFTER)
-               != NGX_OK))
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE
+        && ngx_http_knock_add_header(r, "Retry-After",
+                                     NGX_HTTP_KNOCK_RETRY_AFTER)
+           != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -112,7 +135,7 @@ ngx_http_knock_set_answered(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_knock_add_header(ngx_http_request_t *r, const char *name,
     const char *value)
 {

@@ -15,7 +15,7 @@
 
 /*
  * Sends an answer, which is copied, with the headers that its status asks for
- * (405: Allow, 503: Retry-After).  What it returns finalizes the request.
+ * (503: Retry-After).  What it returns finalizes the request.
  */
 ngx_int_t ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
     const knock_str_t *json);
@@ -23,6 +23,18 @@ ngx_int_t ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
 /* the same for an error, whose code says the status */
 ngx_int_t ngx_http_knock_send_error(ngx_http_request_t *r,
     const knock_error_t *err);
+
+/*
+ * Refuses a request whose body has not been read: discards that and sends the
+ * error, for a 405 with `allow`.  What it returns is what a content handler
+ * returns.
+ */
+ngx_int_t ngx_http_knock_send_refusal(ngx_http_request_t *r,
+    const knock_error_t *err, const char *allow);
+
+/* adds a header to the answer; both strings must live as long as r */
+ngx_int_t ngx_http_knock_add_header(ngx_http_request_t *r, const char *name,
+    const char *value);
 
 
 #endif /* _NGX_HTTP_KNOCK_SEND_H_INCLUDED_ */

@@ -1,15 +1,42 @@
 
 #include "ngx_http_knock_worker.h"
+#include "ngx_http_knock_request.h"
 #include "ngx_http_knock_send.h"
+#include "knock_answer.h"
 
 
-static ngx_int_t ngx_http_knock_check_request(ngx_http_request_t *r,
-    knock_error_t *err);
-static ngx_int_t ngx_http_knock_is_json(ngx_str_t *type);
-static void ngx_http_knock_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_knock_body(ngx_http_request_t *r, ngx_str_t *body);
-static ngx_table_elt_t *ngx_http_knock_header(ngx_http_request_t *r,
-    const char *lowcase, size_t len);
+/* samples that a worker keeps in a second, see docs/architecture.md */
+#define NGX_HTTP_KNOCK_SAMPLES  64
+
+
+/* what a job of the webhook is about; in the request's pool */
+
+typedef struct {
+    knock_str_t              token;
+    knock_str_t              signature;     /* len 0: none */
+    knock_str_t              body;
+    const knock_endpoint_t  *endpoint;      /* as found the last time */
+} ngx_http_knock_webhook_t;
+
+
+static void ngx_http_knock_webhook_body_handler(ngx_http_request_t *r);
+static ngx_http_knock_env_t *ngx_http_knock_webhook_find(
+    ngx_http_knock_job_t *job, knock_error_t *err);
+static int ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, const knock_need_t *need,
+    knock_received_t *received, knock_error_t *err);
+static void ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs);
+static void ngx_http_knock_webhook_refused(ngx_http_knock_job_t *job,
+    const knock_error_t *err);
+
+
+static ngx_http_knock_job_type_t  ngx_http_knock_webhook_type = {
+    ngx_http_knock_webhook_find,
+    ngx_http_knock_webhook_receive,
+    ngx_http_knock_webhook_applied,
+    ngx_http_knock_webhook_refused
+};
 
 
 ngx_int_t
@@ -18,19 +45,19 @@ ngx_http_knock_webhook_handler(ngx_http_request_t *r)
     ngx_int_t      rc;
     knock_error_t  err;
 
-    if (ngx_http_knock_check_request(r, &err) != NGX_OK) {
+    if (!(r->method & (NGX_HTTP_POST|NGX_HTTP_PUT|NGX_HTTP_PATCH))) {
+        (void) knock_error_set(&err, KNOCK_E_METHOD_NOT_ALLOWED,
+                               "events are sent here by POST, PUT or PATCH");
 
-        /* or its body would be read as the next request */
-
-        rc = ngx_http_discard_request_body(r);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        return ngx_http_knock_send_error(r, &err);
+        return ngx_http_knock_send_refusal(r, &err, "POST, PUT, PATCH");
     }
 
-    rc = ngx_http_read_client_request_body(r, ngx_http_knock_body_handler);
+    if (ngx_http_knock_check_body_type(r, &err) != NGX_OK) {
+        return ngx_http_knock_send_refusal(r, &err, NULL);
+    }
+
+    rc = ngx_http_read_client_request_body(r,
+                                          ngx_http_knock_webhook_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
@@ -40,123 +67,42 @@ ngx_http_knock_webhook_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_knock_check_request(ngx_http_request_t *r, knock_error_t *err)
-{
-    ngx_str_t         type;
-    ngx_table_elt_t  *h;
-
-    if (!(r->method & (NGX_HTTP_POST|NGX_HTTP_PUT|NGX_HTTP_PATCH))) {
-        (void) knock_error_set(err, KNOCK_E_METHOD_NOT_ALLOWED,
-                               "events are sent here by POST, PUT or PATCH");
-        return NGX_ERROR;
-    }
-
-    if (r->headers_in.content_type) {
-        type = r->headers_in.content_type->value;
-
-        if (ngx_http_knock_is_json(&type) != NGX_OK) {
-            (void) knock_error_set(err, KNOCK_E_UNSUPPORTED_MEDIA,
-                                   "the content type is not JSON: send it as "
-                                   "application/json");
-            return NGX_ERROR;
-        }
-    }
-
-    h = ngx_http_knock_header(r, "content-encoding",
-                              sizeof("content-encoding") - 1);
-
-    if (h && (h->value.len != sizeof("identity") - 1
-              || ngx_strncasecmp(h->value.data, (u_char *) "identity",
-                                 sizeof("identity") - 1)
-                 != 0))
-    {
-        (void) knock_error_set(err, KNOCK_E_UNSUPPORTED_ENCODING,
-                               "the body is compressed: send it without a "
-                               "content encoding");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-/* application/json, text/json or any +json, whatever the parameters */
-
-static ngx_int_t
-ngx_http_knock_is_json(ngx_str_t *type)
-{
-    size_t   len;
-    u_char  *p;
-
-    p = ngx_strlchr(type->data, type->data + type->len, ';');
-    len = p ? (size_t) (p - type->data) : type->len;
-
-    while (len && (type->data[len - 1] == ' ' || type->data[len - 1] == '\t'))
-    {
-        len--;
-    }
-
-    if (len == 0) {
-        return NGX_OK;
-    }
-
-    if ((len == sizeof("application/json") - 1
-         && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
-            == 0)
-        || (len == sizeof("text/json") - 1
-            && ngx_strncasecmp(type->data, (u_char *) "text/json", len) == 0))
-    {
-        return NGX_OK;
-    }
-
-    if (len > sizeof("+json") - 1
-        && ngx_strncasecmp(type->data + len - (sizeof("+json") - 1),
-                           (u_char *) "+json", sizeof("+json") - 1)
-           == 0)
-    {
-        return NGX_OK;
-    }
-
-    return NGX_DECLINED;
-}
-
-
 static void
-ngx_http_knock_body_handler(ngx_http_request_t *r)
+ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
 {
-    knock_error_t                err;
+    ngx_str_t                    token, body;
     ngx_table_elt_t             *h;
     ngx_http_knock_job_t        *job;
     ngx_http_knock_worker_t     *worker;
+    ngx_http_knock_webhook_t    *webhook;
     ngx_http_knock_loc_conf_t   *klcf;
     ngx_http_knock_main_conf_t  *kmcf;
 
     kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
     klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
 
+    webhook = ngx_pcalloc(r->pool, sizeof(ngx_http_knock_webhook_t));
     worker = ngx_http_knock_worker_get(kmcf);
 
-    if (worker == NULL) {
-        goto failed;
-    }
-
-    job = ngx_http_knock_job_create(r, worker);
-    if (job == NULL) {
-        goto failed;
-    }
-
-    if (ngx_http_complex_value(r, klcf->token, &job->token) != NGX_OK
-        || ngx_http_knock_body(r, &job->body) != NGX_OK)
+    if (webhook == NULL || worker == NULL
+        || ngx_http_complex_value(r, klcf->token, &token) != NGX_OK
+        || ngx_http_knock_body(r, &body) != NGX_OK)
     {
-        (void) knock_error_memory(&err);
-        ngx_http_knock_job_refuse(job, &err);
-        return;
+        goto failed;
     }
+
+    webhook->token = ngx_http_knock_str(&token);
+    webhook->body = ngx_http_knock_str(&body);
 
     h = ngx_http_knock_header(r, "x-signature", sizeof("x-signature") - 1);
     if (h) {
-        job->signature = h->value;
+        webhook->signature = ngx_http_knock_str(&h->value);
+    }
+
+    job = ngx_http_knock_job_create(r, worker, &ngx_http_knock_webhook_type,
+                                    webhook);
+    if (job == NULL) {
+        goto failed;
     }
 
     if (r == r->main) {
@@ -173,104 +119,135 @@ failed:
 }
 
 
-/* the whole body in one piece; copied only if it is in several or in a file */
-
-static ngx_int_t
-ngx_http_knock_body(ngx_http_request_t *r, ngx_str_t *body)
+static ngx_http_knock_env_t *
+ngx_http_knock_webhook_find(ngx_http_knock_job_t *job, knock_error_t *err)
 {
-    off_t         size;
-    size_t        len;
-    u_char       *p;
-    ssize_t       n;
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
+    ngx_queue_t               *q;
+    ngx_http_knock_env_t      *env;
+    ngx_http_knock_webhook_t  *webhook;
 
-    ngx_str_null(body);
+    webhook = job->data;
 
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
-        return NGX_OK;
-    }
+    for (q = ngx_queue_head(&job->worker->envs);
+         q != ngx_queue_sentinel(&job->worker->envs);
+         q = ngx_queue_next(q))
+    {
+        env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
 
-    cl = r->request_body->bufs;
-    b = cl->buf;
-
-    if (cl->next == NULL && ngx_buf_in_memory(b)) {
-        body->data = b->pos;
-        body->len = b->last - b->pos;
-        return NGX_OK;
-    }
-
-    len = 0;
-
-    for ( /* void */ ; cl; cl = cl->next) {
-        len += ngx_buf_size(cl->buf);
-    }
-
-    p = ngx_pnalloc(r->pool, len ? len : 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    body->data = p;
-    body->len = len;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-
-        if (ngx_buf_in_memory(b)) {
-            p = ngx_cpymem(p, b->pos, b->last - b->pos);
+        if (!env->listed || env->live == NULL) {
             continue;
         }
 
-        if (!b->in_file) {
-            continue;
+        webhook->endpoint = knock_live_endpoint(env->live, &webhook->token);
+
+        if (webhook->endpoint) {
+            return env;
         }
-
-        size = b->file_last - b->file_pos;
-
-        n = ngx_read_file(b->file, p, (size_t) size, b->file_pos);
-
-        if (n != (ssize_t) size) {
-            ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
-                          "knock: read %z of the %O bytes of a request body "
-                          "from \"%V\": is the disk full or failing?",
-                          n, size, &b->file->name);
-            return NGX_ERROR;
-        }
-
-        p += n;
     }
 
-    return NGX_OK;
+    (void) knock_error_set(err, KNOCK_E_UNKNOWN_ENDPOINT,
+                           "no endpoint has this URL: copy it anew, it "
+                           "changes when it is rotated");
+    return NULL;
 }
 
 
-static ngx_table_elt_t *
-ngx_http_knock_header(ngx_http_request_t *r, const char *lowcase, size_t len)
+static int
+ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, const knock_need_t *need,
+    knock_received_t *received, knock_error_t *err)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_time_t                 *tp;
+    knock_receive_t             in;
+    ngx_http_knock_worker_t    *worker;
+    ngx_http_knock_webhook_t   *webhook;
+    ngx_http_knock_loc_conf_t  *klcf;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    worker = job->worker;
+    webhook = job->data;
+    klcf = ngx_http_get_module_loc_conf(job->request, ngx_http_knock_module);
 
-    for (i = 0; /* void */ ; i++) {
+    tp = ngx_timeofday();
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NULL;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == len
-            && ngx_strncmp(h[i].lowcase_key, lowcase, len) == 0)
-        {
-            return &h[i];
-        }
+    if (worker->samples_sec != tp->sec) {
+        worker->samples_sec = tp->sec;
+        worker->samples = NGX_HTTP_KNOCK_SAMPLES;
     }
+
+    in.limits = &klcf->limits;
+    in.signature_mode = klcf->batch_signature;
+    in.log = klcf->event_log;
+    in.samples = &worker->samples;
+    in.now = (uint64_t) tp->sec * 1000 + tp->msec;
+    in.endpoint = webhook->endpoint;
+    in.signature = webhook->signature;
+    in.body = webhook->body;
+    in.need = need;
+
+    return knock_receive(&env->apply, &in, received, err);
+}
+
+
+static void
+ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs)
+{
+    int              rc;
+    knock_str_t      json;
+    knock_arena_t   *arena;
+    knock_error_t    err;
+    knock_applied_t  applied;
+
+    arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
+
+    if (arena == NULL) {
+        /* it was applied: only the figures are lost */
+        knock_str_set(&json, "{}\n");
+        ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);
+        return;
+    }
+
+    applied.statuses = *statuses;
+    applied.runs = runs;
+    applied.indexes = job->received.indexes;
+    applied.errors = job->received.errors;
+
+    rc = knock_answer_applied(arena, &applied, &json, &err);
+
+    if (rc == KNOCK_DECLINED) {
+        knock_arena_destroy(arena);
+        ngx_http_knock_job_refuse(job, &err);
+        return;
+    }
+
+    if (rc != KNOCK_OK) {
+        knock_str_set(&json, "{}\n");
+    }
+
+    ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);
+
+    knock_arena_destroy(arena);
+}
+
+
+static void
+ngx_http_knock_webhook_refused(ngx_http_knock_job_t *job,
+    const knock_error_t *err)
+{
+    knock_str_t     json;
+    knock_arena_t  *arena;
+
+    arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
+
+    if (arena == NULL
+        || knock_answer_refused(arena, err, &job->received.errors, &json)
+           != KNOCK_OK)
+    {
+        knock_str_set(&json, "{\"error\":{\"code\":\"internal_error\","
+                             "\"message\":\"no memory\"}}\n");
+    }
+
+    ngx_http_knock_job_finish(job, knock_error_status(err->code), &json);
+
+    knock_arena_destroy(arena);
 }

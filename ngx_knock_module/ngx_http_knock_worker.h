@@ -25,6 +25,7 @@
 
 
 typedef struct ngx_http_knock_env_s  ngx_http_knock_env_t;
+typedef struct ngx_http_knock_job_s  ngx_http_knock_job_t;
 
 
 typedef enum {
@@ -35,23 +36,52 @@ typedef enum {
 } ngx_http_knock_state_e;
 
 
+/* what a kind of job does; `job->request` is there whenever one is called */
+
 typedef struct {
-    ngx_queue_t               queue;
-    ngx_http_knock_state_e    state;
-    ngx_http_knock_worker_t  *worker;
-    ngx_http_knock_env_t     *env;          /* while collected */
 
-    ngx_http_request_t       *request;      /* NULL: it has gone */
-    ngx_http_cleanup_pt      *cleanup;      /* of the request, for this job */
-    ngx_str_t                 token;        /* in the request's pool, */
-    ngx_str_t                 signature;    /* as all that follows */
-    ngx_str_t                 body;
-    knock_received_t          received;
+    /*
+     * The environment that the job belongs to, in its live configuration.
+     * NULL with *err filled in: there is none, as far as is known.
+     */
+    ngx_http_knock_env_t   *(*find)(ngx_http_knock_job_t *job,
+                                    knock_error_t *err);
 
-    ngx_uint_t                tries;
-    unsigned                  confirmed:1;  /* by a refresh begun after it */
-    unsigned                  alone:1;      /* shares its call with nobody */
-} ngx_http_knock_job_t;
+    /* adds the job's unit to env->apply, in the manner of knock_receive() */
+    int                     (*receive)(ngx_http_knock_job_t *job,
+                                       ngx_http_knock_env_t *env,
+                                       const knock_need_t *need,
+                                       knock_received_t *received,
+                                       knock_error_t *err);
+
+    /*
+     * Answer the request and free the job, by ngx_http_knock_job_finish() or
+     * ngx_http_knock_job_free(): with what was applied, or with an error.
+     */
+    void                    (*applied)(ngx_http_knock_job_t *job,
+                                       const knock_str_t *statuses,
+                                       uint64_t runs);
+    void                    (*refused)(ngx_http_knock_job_t *job,
+                                       const knock_error_t *err);
+} ngx_http_knock_job_type_t;
+
+
+struct ngx_http_knock_job_s {
+    ngx_queue_t                 queue;
+    ngx_http_knock_job_type_t  *type;
+    ngx_http_knock_state_e      state;
+    ngx_http_knock_worker_t    *worker;
+    ngx_http_knock_env_t       *env;        /* while collected */
+
+    ngx_http_request_t         *request;    /* NULL: it has gone */
+    ngx_http_cleanup_pt        *cleanup;    /* of the request, for this job */
+    void                       *data;       /* in the request's pool, */
+    knock_received_t            received;   /* as what this points to */
+
+    ngx_uint_t                  tries;
+    unsigned                    confirmed:1;    /* by a refresh begun since */
+    unsigned                    alone:1;        /* shares its call with none */
+};
 
 
 struct ngx_http_knock_env_s {
@@ -134,8 +164,7 @@ void ngx_http_knock_live_destroy(ngx_http_knock_worker_t *worker);
  * NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_knock_apply(ngx_http_knock_job_t *job,
-    ngx_http_knock_env_t *env, const knock_endpoint_t *endpoint,
-    const knock_need_t *need, knock_error_t *err);
+    ngx_http_knock_env_t *env, const knock_need_t *need, knock_error_t *err);
 
 /* sends what has been collected for an environment */
 void ngx_http_knock_apply_flush(ngx_http_knock_env_t *env);
@@ -149,18 +178,19 @@ void ngx_http_knock_apply_flush_handler(ngx_event_t *ev);
  * no memory.
  */
 ngx_http_knock_job_t *ngx_http_knock_job_create(ngx_http_request_t *r,
-    ngx_http_knock_worker_t *worker);
+    ngx_http_knock_worker_t *worker, ngx_http_knock_job_type_t *type,
+    void *data);
 
 /*
- * Processes a job that has its body: finds the endpoint, applies, waits or
+ * Processes a job that has its body: finds the environment, applies, waits or
  * answers.  The job may be gone afterwards.
  */
 void ngx_http_knock_job_process(ngx_http_knock_job_t *job,
     const knock_need_t *need);
 
 /*
- * Answers the job's request, if it is still there, and frees the job: with
- * what was applied, or with an error.  The job is in no queue.
+ * Answer the job's request, if it is still there, and free the job: with what
+ * was applied, or with an error.  The job is in no queue.
  */
 void ngx_http_knock_job_applied(ngx_http_knock_job_t *job,
     const knock_str_t *statuses, uint64_t runs);
@@ -169,6 +199,13 @@ void ngx_http_knock_job_refuse(ngx_http_knock_job_t *job,
 
 /* the same for a request that Redis could not serve: 503 and Retry-After */
 void ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job);
+
+/* frees a job; its request is answered by somebody else, or has gone */
+void ngx_http_knock_job_free(ngx_http_knock_job_t *job);
+
+/* sends the answer, which is copied, and frees the job */
+void ngx_http_knock_job_finish(ngx_http_knock_job_t *job, ngx_uint_t status,
+    const knock_str_t *json);
 
 
 #endif /* _NGX_HTTP_KNOCK_WORKER_H_INCLUDED_ */

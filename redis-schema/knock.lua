@@ -5,19 +5,37 @@
 -- function of this library.
 --
 -- The worker does all JSON work; what arrives here are finished strings, which
--- are stored and moved but never decoded (cjson would turn [] into {} and
--- round numbers).  Every key that a function touches comes in KEYS, and all
--- keys of one call stand in one slot.  The first argument of every call is the
--- version of the library that the caller was built with.
+-- are stored, moved and put together, and never decoded and encoded again
+-- (cjson would turn [] into {} and round numbers).  Every key that a function
+-- touches comes in KEYS, and all keys of one call stand in one slot.  The
+-- first argument of every call is the version of the library that the caller
+-- was built with.
 --
 -- A function reads and decides first, and writes only when nothing can fail
 -- any more: Redis does not roll back.
 --
+-- Functions of the control plane answer { status, JSON, ETag }: an HTTP
+-- status, the body of the answer, and the tag that an If-Match has to name
+-- ('' where there is none).  Those that answer a list of parts for the worker
+-- to compose say so; an error of theirs has the first form, so that its first
+-- element is an integer.
+--
 
-local VERSION = 1
+local VERSION = 2
+
+-- the oldest caller whose arguments knock_apply can read
+local APPLY_SINCE = 2
 
 -- unpack() is bounded by Lua's C stack
 local CHUNK = 4000
+
+-- a page of a list ends behind the element that brings it to this
+local PAGE_BYTES = 1024 * 1024
+local PAGE_LENGTH = 1000
+
+-- entries of a log that are looked through for one page of a filtered log
+local LOG_SCAN = 5000
+local LOG_STEP = 250
 
 -- the fixed keys of knock_apply
 local K_VERSION, K_RUNS, K_SEEN, K_LARGE, K_FIRST = 1, 2, 3, 5, 6
@@ -28,7 +46,7 @@ local A_MARKS = 7
 -- An entity may hold MAX_BYTES.  To measure one costs a read of it all, so
 -- only those that may be near are measured: members of the set of large ones
 -- (over LARGE_BYTES when last measured, or over LARGE_FIELDS fields), and
--- whatever an upsert of CHECK_BYTES or more touches.  What is not in the set
+-- whatever a unit brings CHECK_BYTES or more to.  What is not in the set
 -- stays under LARGE_BYTES + LARGE_FIELDS * CHECK_BYTES, below the bound.
 local MAX_BYTES = 256 * 1024
 local LARGE_BYTES = 32 * 1024
@@ -84,9 +102,205 @@ local function mget_chunked(key, fields)
 end
 
 
+-- keys are put in order by their bytes: Lua's < goes by the server's locale
+
+local function precedes(a, b)
+    for i = 1, math.min(#a, #b) do
+        local x, y = string.byte(a, i), string.byte(b, i)
+
+        if x ~= y then
+            return x < y
+        end
+    end
+
+    return #a < #b
+end
+
+
+local function sort(keys)
+    table.sort(keys, precedes)
+
+    return keys
+end
+
+
 -- ---------------------------------------------------------------------------
--- configuration: what is live in an environment, under one version
+-- texts: JSON put together from JSON, and answers
 -- ---------------------------------------------------------------------------
+
+local function quote(text)
+    return (string.gsub(cjson.encode(text), '\\/', '/'))
+end
+
+
+local function bool(value)
+    return value and 'true' or 'false'
+end
+
+
+-- the text of an object with more members, `"name":value,...`, at its end
+
+local function with(object, members)
+    local head = string.match(object, '^(.*)}%s*$') or '{'
+
+    if string.find(head, '^%s*{%s*$') then
+        return head .. members .. '}'
+    end
+
+    return head .. ',' .. members .. '}'
+end
+
+
+-- days since 1970 as year, month, day, counted in years that begin in March
+
+local function civil(days)
+    local z = days + 719468
+    local era = math.floor(z / 146097)
+    local doe = z - era * 146097
+    local yoe = math.floor((doe - math.floor(doe / 1460)
+                            + math.floor(doe / 36524)
+                            - math.floor(doe / 146096)) / 365)
+    local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+    local mp = math.floor((5 * doy + 2) / 153)
+    local month = mp < 10 and mp + 3 or mp - 9
+
+    return yoe + era * 400 + (month <= 2 and 1 or 0), month,
+           doy - math.floor((153 * mp + 2) / 5) + 1
+end
+
+
+-- a time in ms, as a number or a string, as JSON; null if there is none
+
+local function json_time(ms)
+    ms = tonumber(ms or nil)
+
+    if not ms then
+        return 'null'
+    end
+
+    local year, month, day = civil(math.floor(ms / 86400000))
+    local seconds = math.floor(ms / 1000)
+
+    return string.format('"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ"',
+                         year, month, day, math.floor(seconds / 3600) % 24,
+                         math.floor(seconds / 60) % 60, seconds % 60,
+                         ms % 1000)
+end
+
+
+local function failed(status, code, message)
+    return {
+        status,
+        '{"error":{"code":"' .. code .. '","message":' .. quote(message)
+        .. '}}',
+        ''
+    }
+end
+
+
+local function not_found(what, key)
+    return failed(404, 'not_found',
+                  'there is no ' .. what .. ' "' .. key .. '"')
+end
+
+
+local function stale(what, key)
+    return failed(412, 'stale', what .. ' "' .. key .. '" is not what If-Match'
+                  .. ' says: read it again, and repeat the change on that')
+end
+
+
+local function bad_cursor(cursor)
+    return failed(422, 'invalid_cursor', 'no list answered the cursor "'
+                  .. cursor .. '": leave it out to begin anew')
+end
+
+
+-- whether a text, or nil, is what an if_match of '', '*' or an ETag asks for
+
+local function matches(if_match, text)
+    if if_match == '' then
+        return true
+    end
+
+    return text and (if_match == '*' or redis.sha1hex(text) == if_match)
+           or false
+end
+
+
+local function page_length(limit)
+    local n = math.floor(tonumber(limit) or PAGE_LENGTH)
+
+    return math.max(1, math.min(n, PAGE_LENGTH))
+end
+
+
+-- The cursor of a list that is paged by place: how many come before, or nil
+-- if it is none.
+
+local function page_offset(cursor)
+    if cursor == '' then
+        return 0
+    end
+
+    return string.find(cursor, '^%d+$') and #cursor < 10 and tonumber(cursor)
+end
+
+
+-- `cursor` is JSON; `members` are more members of the answer, or nil
+
+local function list(items, cursor, members)
+    return {
+        200,
+        '{"items":[' .. table.concat(items, ',') .. '],"cursor":' .. cursor
+        .. (members and ',' .. members or '') .. '}',
+        ''
+    }
+end
+
+
+-- A page of what render(key) gives (nil: to be left out) for sorted keys; the
+-- cursor is the last key of the page before.
+
+local function page_of_keys(keys, limit, cursor, render, members)
+    local items, bytes, last = {}, 0, nil
+
+    limit = page_length(limit)
+
+    for _, key in ipairs(keys) do
+        if cursor == '' or precedes(cursor, key) then
+            if #items == limit or bytes >= PAGE_BYTES then
+                return list(items, quote(last), members)
+            end
+
+            local item = render(key)
+
+            if item then
+                items[#items + 1] = item
+                bytes = bytes + #item
+                last = key
+            end
+        end
+    end
+
+    return list(items, 'null', members)
+end
+
+
+local function is_object(text)
+    return string.find(text, '^%s*{.*}%s*$') ~= nil
+end
+
+
+local function not_an_object(what)
+    return redis.error_reply('ERR the ' .. what .. ' is no JSON object')
+end
+
+
+local function valid_key(key)
+    return #key <= 64 and string.find(key, '^[%w_-]+$')
+end
+
 
 -- A version is never used twice, not even after a flush or a failover that
 -- lost the newest writes: it carries the time.
@@ -99,6 +313,702 @@ local function bump_version(key)
                                          (n or 0) + 1))
 end
 
+
+-- KEYS: keys of any kind
+-- Gives '1' or '0' for each, in one string.
+
+local function which_exist(keys)
+    local found = {}
+
+    for i, key in ipairs(keys) do
+        found[i] = redis.call('EXISTS', key)
+    end
+
+    return table.concat(found)
+end
+
+
+-- ---------------------------------------------------------------------------
+-- environments
+-- ---------------------------------------------------------------------------
+
+local DEFAULT_ENVIRONMENTS = { 'development', 'production' }
+local DEFAULT_NAMES = { development = 'Development', production = 'Production' }
+
+
+-- KEYS: environments
+-- ARGV: library version
+-- Gives the keys of the environments in order.
+
+local function environments(keys)
+    local order = redis.call('LRANGE', keys[1], 0, -1)
+
+    return #order > 0 and order or DEFAULT_ENVIRONMENTS
+end
+
+
+-- KEYS: environments, environment_info
+-- ARGV: library version
+-- Answers the list of all.
+
+local function environment_list(keys)
+    local items = {}
+
+    for i, key in ipairs(environments(keys)) do
+        items[i] = redis.call('HGET', keys[2], key)
+                   or '{"key":' .. quote(key) .. ',"name":'
+                      .. quote(DEFAULT_NAMES[key] or key)
+                      .. ',"created_at":null}'
+    end
+
+    return list(items, 'null')
+end
+
+
+-- KEYS: environments, environment_info
+-- ARGV: library version, key, document, the environment that it is to stand
+--       behind or ''
+-- Answers 201; 409 exists; 422 invalid_environment.
+
+local function environment_create(keys, args)
+    local key, doc, after = args[2], args[3], args[4]
+    local place
+
+    if not is_object(doc) then
+        return not_an_object('environment')
+    end
+
+    if not valid_key(key) or string.find(key, '%u') then
+        return failed(422, 'invalid_environment',
+                      'a key has 1 to 64 of a-z, 0-9, _ and -')
+    end
+
+    for _, other in ipairs(environments(keys)) do
+        if other == key then
+            return failed(409, 'exists',
+                          'there is an environment "' .. key .. '"')
+        end
+
+        place = place or other == after
+    end
+
+    if after ~= '' and not place then
+        return failed(422, 'invalid_environment', 'there is no environment "'
+                      .. after .. '" for it to stand after')
+    end
+
+    if redis.call('EXISTS', keys[1]) == 0 then
+        redis.call('RPUSH', keys[1], unpack(DEFAULT_ENVIRONMENTS))
+    end
+
+    if after == '' then
+        redis.call('RPUSH', keys[1], key)
+    else
+        redis.call('LINSERT', keys[1], 'AFTER', after, key)
+    end
+
+    redis.call('HSET', keys[2], key, doc)
+
+    return { 201, doc, '' }
+end
+
+
+-- ---------------------------------------------------------------------------
+-- sources
+-- ---------------------------------------------------------------------------
+
+-- KEYS: sources
+-- ARGV: library version, limit, cursor
+-- Answers a page in order of key.
+
+local function source_list(keys, args)
+    local all = sort(redis.call('HKEYS', keys[1]))
+
+    return page_of_keys(all, args[2], args[3], function(key)
+        return redis.call('HGET', keys[1], key)
+    end)
+end
+
+
+-- KEYS: sources
+-- ARGV: library version
+-- Gives the keys of all, in order.
+
+local function source_keys(keys)
+    return sort(redis.call('HKEYS', keys[1]))
+end
+
+
+-- KEYS: sources
+-- ARGV: library version, key, document
+-- Answers 201; 409 exists; 422 invalid_source.
+
+local function source_create(keys, args)
+    local key, doc = args[2], args[3]
+
+    if not valid_key(key) then
+        return failed(422, 'invalid_source',
+                      'a key has 1 to 64 of A-Z, a-z, 0-9, _ and -')
+    end
+
+    if not is_object(doc) then
+        return not_an_object('source')
+    end
+
+    if redis.call('HSETNX', keys[1], key, doc) == 0 then
+        return failed(409, 'exists', 'there is a source "' .. key .. '"')
+    end
+
+    return { 201, doc, redis.sha1hex(doc) }
+end
+
+
+-- KEYS: sources
+-- ARGV: library version, key
+-- Answers 200; 404.
+
+local function source_get(keys, args)
+    local doc = redis.call('HGET', keys[1], args[2])
+
+    if not doc then
+        return not_found('source', args[2])
+    end
+
+    return { 200, doc, redis.sha1hex(doc) }
+end
+
+
+-- KEYS: sources
+-- ARGV: library version, key, document, if_match
+-- Answers 200; 404; 412.
+
+local function source_set(keys, args)
+    local key, doc = args[2], args[3]
+    local current = redis.call('HGET', keys[1], key)
+
+    if not is_object(doc) then
+        return not_an_object('source')
+    end
+
+    if not current then
+        return not_found('source', key)
+    end
+
+    if not matches(args[4], current) then
+        return stale('source', key)
+    end
+
+    redis.call('HSET', keys[1], key, doc)
+
+    return { 200, doc, redis.sha1hex(doc) }
+end
+
+
+-- KEYS: sources
+-- ARGV: library version, key
+-- Answers 204; 404.
+
+local function source_delete(keys, args)
+    if redis.call('HDEL', keys[1], args[2]) == 0 then
+        return not_found('source', args[2])
+    end
+
+    return { 204, '', '' }
+end
+
+
+-- ---------------------------------------------------------------------------
+-- endpoints: fields SOURCE/NAME of one hash
+--
+-- token, created_at, enabled, identify_enabled, idempotency_enabled,
+-- signing_secret, and `revision`, which counts the changes, so that the ETag
+-- tells of a new secret and not of what it is.
+-- ---------------------------------------------------------------------------
+
+local SETTINGS = {
+    enabled = true,
+    identify_enabled = true,
+    idempotency_enabled = true,
+    signing_secret = true
+}
+
+
+-- KEYS: version, endpoints
+-- ARGV: library version, source, then field and value in turn
+-- Sets fields of a source's endpoint in this environment.
+
+local function endpoint_set(keys, args)
+    local prefix = args[2] .. '/'
+
+    for i = 3, #args, 2 do
+        redis.call('HSET', keys[2], prefix .. args[i], args[i + 1])
+    end
+
+    redis.call('HINCRBY', keys[2], prefix .. 'revision', 1)
+    bump_version(keys[1])
+
+    return redis.status_reply('OK')
+end
+
+
+-- the text of a source's endpoint, and its ETag; nil if there is none
+
+local function endpoint_text(hash, catalogue, source, environment, url_prefix)
+    local names = { 'token', 'enabled', 'identify_enabled',
+                    'idempotency_enabled', 'signing_secret', 'revision' }
+    local fields = {}
+
+    for i, name in ipairs(names) do
+        fields[i] = source .. '/' .. name
+    end
+
+    local values = redis.call('HMGET', hash, unpack(fields))
+    local token, enabled, identify, idempotency, secret, revision
+        = unpack(values)
+
+    if not token or token == '' then
+        return nil
+    end
+
+    local settings = '{"source":' .. quote(source)
+        .. ',"environment":' .. quote(environment)
+        .. ',"token":' .. quote(token)
+        .. ',"url":' .. quote(url_prefix .. token)
+        .. ',"enabled":' .. bool(enabled ~= '0')
+        .. ',"identify_enabled":' .. bool(identify and identify ~= '0')
+        .. ',"idempotency_enabled":' .. bool(idempotency ~= '0')
+        .. ',"signing_secret_set":' .. bool(secret and secret ~= '')
+        .. '}'
+    local newest = redis.call('ZREVRANGE', catalogue, 0, 0, 'WITHSCORES')
+
+    return with(settings, '"last_event_at":' .. json_time(newest[2])),
+           settings .. (revision or '')
+end
+
+
+local function endpoint_answer(hash, catalogue, args)
+    local text, tag = endpoint_text(hash, catalogue, args[2], args[3], args[4])
+
+    if not text then
+        return failed(404, 'not_found', 'there is no source "' .. args[2]
+                      .. '" in the environment "' .. args[3] .. '"')
+    end
+
+    return { 200, text, redis.sha1hex(tag) }, tag
+end
+
+
+-- KEYS: endpoints, catalogue
+-- ARGV: library version, source, environment, URL up to the token
+-- Answers 200; 404.
+
+local function endpoint_get(keys, args)
+    return (endpoint_answer(keys[1], keys[2], args))
+end
+
+
+-- KEYS: version, endpoints
+-- ARGV: library version, source, token, time
+-- Gives a source an endpoint unless it has one.  Answers 200.
+
+local function endpoint_create(keys, args)
+    local prefix = args[2] .. '/'
+
+    if redis.call('HEXISTS', keys[2], prefix .. 'token') == 0 then
+        redis.call('HSET', keys[2], prefix .. 'token', args[3],
+                   prefix .. 'created_at', args[4])
+        redis.call('HINCRBY', keys[2], prefix .. 'revision', 1)
+        bump_version(keys[1])
+    end
+
+    return { 200, '', '' }
+end
+
+
+-- KEYS: version, endpoints, catalogue
+-- ARGV: library version, source, environment, URL up to the token, if_match,
+--       then setting and value in turn ('0' or '1'; a secret, '' takes it out)
+-- Answers 200; 404; 412.
+
+local function endpoint_patch(keys, args)
+    local prefix = args[2] .. '/'
+    local answer, tag = endpoint_answer(keys[2], keys[3], args)
+
+    if not tag then
+        return answer
+    end
+
+    if not matches(args[5], tag) then
+        return stale('the endpoint of source', args[2])
+    end
+
+    if #args % 2 ~= 1 then
+        return redis.error_reply('ERR a setting has no value')
+    end
+
+    for i = 6, #args, 2 do
+        if not SETTINGS[args[i]] then
+            return redis.error_reply('ERR unknown setting "' .. args[i] .. '"')
+        end
+    end
+
+    if #args < 6 then
+        return answer
+    end
+
+    for i = 6, #args, 2 do
+        if args[i] == 'signing_secret' and args[i + 1] == '' then
+            redis.call('HDEL', keys[2], prefix .. args[i])
+        else
+            redis.call('HSET', keys[2], prefix .. args[i], args[i + 1])
+        end
+    end
+
+    redis.call('HINCRBY', keys[2], prefix .. 'revision', 1)
+    bump_version(keys[1])
+
+    return (endpoint_answer(keys[2], keys[3], args))
+end
+
+
+-- KEYS: version, endpoints, catalogue
+-- ARGV: library version, source, environment, URL up to the token, new token
+-- Answers 200; 404.
+
+local function endpoint_rotate(keys, args)
+    local prefix = args[2] .. '/'
+    local answer, tag = endpoint_answer(keys[2], keys[3], args)
+
+    if not tag then
+        return answer
+    end
+
+    redis.call('HSET', keys[2], prefix .. 'token', args[5])
+    redis.call('HINCRBY', keys[2], prefix .. 'revision', 1)
+    bump_version(keys[1])
+
+    return (endpoint_answer(keys[2], keys[3], args))
+end
+
+
+-- KEYS: version, endpoints, catalogue, catalogue_info, log
+-- ARGV: library version, source
+-- Takes out an endpoint with all that it has received.  Answers 204.
+
+local function endpoint_delete(keys, args)
+    local prefix = args[2] .. '/'
+    local fields = {}
+
+    for _, field in ipairs(redis.call('HKEYS', keys[2])) do
+        if string.sub(field, 1, #prefix) == prefix then
+            fields[#fields + 1] = field
+        end
+    end
+
+    redis.call('UNLINK', keys[3], keys[4], keys[5])
+
+    if #fields > 0 then
+        redis.call('HDEL', keys[2], unpack(fields))
+        bump_version(keys[1])
+    end
+
+    return { 204, '', '' }
+end
+
+
+-- ---------------------------------------------------------------------------
+-- event catalogue and event log, which knock_apply fills
+-- ---------------------------------------------------------------------------
+
+-- KEYS: catalogue, catalogue_info
+-- ARGV: library version, limit, cursor
+-- Answers a page, last seen first, paged by place.
+
+local function catalogue_list(keys, args)
+    local offset = page_offset(args[3])
+
+    if not offset then
+        return bad_cursor(args[3])
+    end
+
+    local limit = page_length(args[2])
+    local evicted = redis.call('HGET', keys[2], 'evicted') or '0'
+    local found = redis.call('ZREVRANGE', keys[1], offset, offset + limit,
+                             'WITHSCORES')
+    local items, bytes, cursor = {}, 0, 'null'
+
+    for i = 1, #found, 2 do
+        if #items == limit or bytes >= PAGE_BYTES then
+            cursor = '"' .. ms_string(offset + #items) .. '"'
+            break
+        end
+
+        local event = found[i]
+        local info = redis.call('HMGET', keys[2], 'c' .. event, 'f' .. event,
+                                's' .. event)
+        local item = '{"event":' .. quote(event)
+            .. ',"count":' .. (info[1] or '0')
+            .. ',"first_seen_at":' .. json_time(info[2])
+            .. ',"last_seen_at":' .. json_time(found[i + 1])
+            .. ',"sample":' .. (info[3] or 'null') .. '}'
+
+        items[#items + 1] = item
+        bytes = bytes + #item
+    end
+
+    return list(items, cursor, '"evicted":' .. evicted)
+end
+
+
+-- KEYS: catalogue, catalogue_info
+-- ARGV: library version, event key
+-- Answers 204; 404.
+
+local function catalogue_delete(keys, args)
+    local event = args[2]
+
+    if redis.call('ZREM', keys[1], event) == 0 then
+        return not_found('event', event)
+    end
+
+    redis.call('HDEL', keys[2], 'c' .. event, 'f' .. event, 's' .. event)
+
+    return { 204, '', '' }
+end
+
+
+-- KEYS: log
+-- ARGV: library version, limit, cursor (the id of an entry, those before it
+--       are meant), the statuses that are asked for, 'pi' or such, or ''
+-- Gives { cursor or '', then id, status, verdicts and document of each entry }
+-- newest first.  Of a filtered log a page may have fewer entries than there
+-- are, or none, and still a cursor.
+
+local function log_page(keys, args)
+    local limit, cursor, statuses = page_length(args[2]), args[3], args[4]
+    local page, n, scanned, bytes = { '' }, 0, 0, 0
+
+    if cursor ~= '' and not string.find(cursor, '^%d+%-%d+$') then
+        return bad_cursor(cursor)
+    end
+
+    while true do
+        local found = redis.call('XREVRANGE', keys[1],
+                                 cursor == '' and '+' or '(' .. cursor, '-',
+                                 'COUNT', LOG_STEP)
+
+        for _, entry in ipairs(found) do
+            local id, fields = entry[1], {}
+
+            if n == limit or scanned >= LOG_SCAN or bytes >= PAGE_BYTES then
+                page[1] = cursor
+                return page
+            end
+
+            for i = 1, #entry[2], 2 do
+                fields[entry[2][i]] = entry[2][i + 1]
+            end
+
+            local s, v, d = fields.s or '', fields.v or '', fields.d or ''
+
+            if statuses == '' or string.find(statuses, s, 1, true) then
+                page[#page + 1] = id
+                page[#page + 1] = s
+                page[#page + 1] = v
+                page[#page + 1] = d
+                n = n + 1
+                bytes = bytes + #v + #d
+            end
+
+            scanned = scanned + 1
+            cursor = id
+        end
+
+        if #found < LOG_STEP then
+            return page
+        end
+    end
+end
+
+
+-- ---------------------------------------------------------------------------
+-- workflows and actions: drafts
+--
+-- A draft is a field TYPE/KEY of one hash, in the first environment: the
+-- document, or '' for a deletion.  It is there only as long as it is not
+-- committed and is another one than what is live.
+-- ---------------------------------------------------------------------------
+
+local TYPES = { workflow = true, action = true }
+
+
+local function unknown_type(type)
+    return redis.error_reply('ERR unknown resource type "' .. type
+                             .. '": use workflow or action')
+end
+
+
+-- What a resource will be, or nil; what is live, or nil; whether the two are
+-- different.
+
+local function draft_read(drafts, live, type, key)
+    local draft = redis.call('HGET', drafts, type .. '/' .. key)
+    local current = redis.call('HGET', live, key) or nil
+
+    if not draft then
+        return current, current, false
+    end
+
+    if draft == '' then
+        return nil, current, true
+    end
+
+    return draft, current, true
+end
+
+
+local function draft_answer(status, text, uncommitted)
+    return { status, with(text, '"uncommitted":' .. bool(uncommitted)),
+             redis.sha1hex(text) }
+end
+
+
+-- KEYS: drafts, what is live of the type
+-- ARGV: library version, type, limit, cursor
+-- Answers a page in order of key; `deletions` are the keys of all that will
+-- be taken out by the next commit, which are none of the items.
+
+local function draft_list(keys, args)
+    local drafts, live, type = keys[1], keys[2], args[2]
+    local all = redis.call('HKEYS', live)
+    local known, deletions = {}, {}
+
+    if not TYPES[type] then
+        return unknown_type(type)
+    end
+
+    for _, key in ipairs(all) do
+        known[key] = true
+    end
+
+    for _, field in ipairs(redis.call('HKEYS', drafts)) do
+        local key = string.match(field, '^' .. type .. '/(.*)$')
+
+        if key and redis.call('HSTRLEN', drafts, field) == 0 then
+            deletions[#deletions + 1] = key
+        elseif key and not known[key] then
+            all[#all + 1] = key
+        end
+    end
+
+    for i, key in ipairs(sort(deletions)) do
+        deletions[i] = quote(key)
+    end
+
+    return page_of_keys(sort(all), args[3], args[4], function(key)
+        local text, _, uncommitted = draft_read(drafts, live, type, key)
+
+        return text and with(text, '"uncommitted":' .. bool(uncommitted))
+    end, '"deletions":[' .. table.concat(deletions, ',') .. ']')
+end
+
+
+-- KEYS: drafts, what is live of the type
+-- ARGV: library version, type, key
+-- Answers 200; 404.
+
+local function draft_get(keys, args)
+    if not TYPES[args[2]] then
+        return unknown_type(args[2])
+    end
+
+    local text, _, uncommitted = draft_read(keys[1], keys[2], args[2], args[3])
+
+    if not text then
+        return not_found(args[2], args[3])
+    end
+
+    return draft_answer(200, text, uncommitted)
+end
+
+
+-- KEYS: drafts, what is live of the type, endpoints
+-- ARGV: library version, type, key, document, source or '', if_match
+-- Answers 200 or, if there was none, 201; 412; 422 unknown_source, invalid_key.
+
+local function draft_put(keys, args)
+    local type, key, doc, source = args[2], args[3], args[4], args[5]
+
+    if not TYPES[type] then
+        return unknown_type(type)
+    end
+
+    if not is_object(doc) then
+        return not_an_object(type)
+    end
+
+    if not valid_key(key) then
+        return failed(422, 'invalid_key',
+                      'a key has 1 to 64 of A-Z, a-z, 0-9, _ and -')
+    end
+
+    local text, current = draft_read(keys[1], keys[2], type, key)
+
+    if not matches(args[6], text) then
+        return stale(type, key)
+    end
+
+    if source ~= ''
+       and redis.call('HEXISTS', keys[3], source .. '/token') == 0
+    then
+        return failed(422, 'unknown_source', 'there is no source "' .. source
+                      .. '": create it first')
+    end
+
+    if doc == current then
+        redis.call('HDEL', keys[1], type .. '/' .. key)
+    else
+        redis.call('HSET', keys[1], type .. '/' .. key, doc)
+    end
+
+    return draft_answer(text and 200 or 201, doc, doc ~= current)
+end
+
+
+-- KEYS: drafts, what is live of the type
+-- ARGV: library version, type, key, if_match
+-- Answers 204; 404; 412.
+
+local function draft_delete(keys, args)
+    local type, key = args[2], args[3]
+
+    if not TYPES[type] then
+        return unknown_type(type)
+    end
+
+    local text, current = draft_read(keys[1], keys[2], type, key)
+
+    if not text then
+        return not_found(type, key)
+    end
+
+    if not matches(args[4], text) then
+        return stale(type, key)
+    end
+
+    if current then
+        redis.call('HSET', keys[1], type .. '/' .. key, '')
+    else
+        redis.call('HDEL', keys[1], type .. '/' .. key)
+    end
+
+    return { 204, '', '' }
+end
+
+
+-- ---------------------------------------------------------------------------
+-- workflows and actions: what is live in an environment, under one version
+-- ---------------------------------------------------------------------------
 
 -- KEYS: version, endpoints, workflows, actions, toggles
 -- ARGV: library version, the version that the caller knows ('' for none)
@@ -122,48 +1032,17 @@ local function live(keys, args)
 end
 
 
--- KEYS: environments
--- ARGV: library version
--- Gives the keys of the environments in order.
-
-local function environments(keys)
-    local list = redis.call('LRANGE', keys[1], 0, -1)
-
-    if #list == 0 then
-        return { 'development', 'production' }
-    end
-
-    return list
-end
-
-
--- KEYS: version, endpoints
--- ARGV: library version, source, then field and value in turn
--- Sets fields of a source's endpoint in this environment.
-
-local function endpoint_set(keys, args)
-    for i = 3, #args, 2 do
-        redis.call('HSET', keys[2], args[2] .. '/' .. args[i], args[i + 1])
-    end
-
-    bump_version(keys[1])
-
-    return redis.status_reply('OK')
-end
-
-
 -- KEYS: version, workflows, actions
 -- ARGV: library version, then type ('workflow', 'action'), key and document in
 --       turn; an empty document takes the resource out
--- Makes documents live.
+-- Makes documents live, without a commit.
 
 local function live_set(keys, args)
     local hash = { workflow = keys[2], action = keys[3] }
 
     for i = 2, #args, 3 do
         if not hash[args[i]] then
-            return redis.error_reply('ERR unknown resource type "' .. args[i]
-                                     .. '": use workflow or action')
+            return unknown_type(args[i])
         end
     end
 
@@ -181,6 +1060,116 @@ local function live_set(keys, args)
 end
 
 
+-- KEYS: workflows, actions
+-- ARGV: library version
+-- Gives { keys and documents of the workflows, those of the actions }.
+
+local function live_docs(keys)
+    return { redis.call('HGETALL', keys[1]), redis.call('HGETALL', keys[2]) }
+end
+
+
+-- the workflow that an action's document names
+
+local function workflow_of(action)
+    local ok, doc = pcall(cjson.decode, action)
+
+    if ok and type(doc) == 'table' and type(doc.workflow) == 'string' then
+        return doc.workflow
+    end
+end
+
+
+-- the set of the workflows that live actions name
+
+local function workflows_named(actions)
+    local named = {}
+
+    for _, doc in ipairs(redis.call('HVALS', actions)) do
+        local workflow = workflow_of(doc)
+
+        if workflow then
+            named[workflow] = true
+        end
+    end
+
+    return named
+end
+
+
+local function is_active(toggles, type, key)
+    return redis.call('HGET', toggles, type .. '/' .. key) ~= '0'
+end
+
+
+-- A resource as it is in an environment.  An action says whether its workflow
+-- is there, a workflow whether an action for it is.
+
+local function env_text(env, type, key, doc)
+    local members = '"live":true,"active":'
+                    .. bool(is_active(env.toggles, type, key))
+
+    if type == 'workflow' then
+        env.named = env.named or workflows_named(env.actions)
+
+        return with(doc, members .. ',"action_live":' .. bool(env.named[key]))
+    end
+
+    local workflow = workflow_of(doc)
+    local there = workflow
+                  and redis.call('HEXISTS', env.workflows, workflow) == 1
+
+    return with(doc, members .. ',"workflow_live":' .. bool(there)
+                .. ',"workflow_active":'
+                .. bool(there and is_active(env.toggles, 'workflow',
+                                            workflow)))
+end
+
+
+-- KEYS: workflows, actions, toggles
+-- ARGV: library version, type, limit, cursor
+-- Answers a page of what is live, in order of key.
+
+local function env_list(keys, args)
+    local env = { workflows = keys[1], actions = keys[2], toggles = keys[3] }
+    local type = args[2]
+
+    if not TYPES[type] then
+        return unknown_type(type)
+    end
+
+    local hash = type == 'workflow' and keys[1] or keys[2]
+    local all = sort(redis.call('HKEYS', hash))
+
+    return page_of_keys(all, args[3], args[4], function(key)
+        return env_text(env, type, key, redis.call('HGET', hash, key))
+    end)
+end
+
+
+-- KEYS: workflows, actions, toggles
+-- ARGV: library version, type, key
+-- Answers 200; 404.
+
+local function env_get(keys, args)
+    local env = { workflows = keys[1], actions = keys[2], toggles = keys[3] }
+    local type, key = args[2], args[3]
+
+    if not TYPES[type] then
+        return unknown_type(type)
+    end
+
+    local doc = redis.call('HGET', type == 'workflow' and keys[1] or keys[2],
+                           key)
+
+    if not doc then
+        return not_found('live ' .. type, key)
+    end
+
+    return { 200, env_text(env, type, key, doc), '' }
+end
+
+
 -- KEYS: version, toggles
 -- ARGV: library version, type, key, '1' or '0'
 -- Makes a workflow or an action active or inactive.
@@ -190,6 +1179,547 @@ local function toggle(keys, args)
     bump_version(keys[1])
 
     return redis.status_reply('OK')
+end
+
+
+-- KEYS: version, what is live of the type, toggles, workflows, actions
+-- ARGV: library version, type, key, '1' or '0', environment
+-- Answers 200, as knock_env_get does; 404 not_live.
+
+local function toggle_set(keys, args)
+    local type, key, value, environment = args[2], args[3], args[4], args[5]
+
+    if not TYPES[type] then
+        return unknown_type(type)
+    end
+
+    if value ~= '0' and value ~= '1' then
+        return redis.error_reply('ERR use 0 or 1')
+    end
+
+    if redis.call('HEXISTS', keys[2], key) == 0 then
+        return failed(404, 'not_live', 'the ' .. type .. ' "' .. key
+                      .. '" is not live in "' .. environment
+                      .. '": commit or publish it first')
+    end
+
+    toggle({ keys[1], keys[3] }, args)
+
+    return env_get({ keys[4], keys[5], keys[3] }, args)
+end
+
+
+-- ---------------------------------------------------------------------------
+-- commits: each changes one resource of one environment
+--
+-- The hash of commits has for each a field ID, the JSON; ID/environment;
+-- ID/resource, TYPE/KEY; ID/before and ID/after, the documents, where there
+-- are any.  The sorted set of their ids has the time in microseconds, made
+-- unique.
+-- ---------------------------------------------------------------------------
+
+-- The id of the i-th commit of a call that was given these ids.
+
+local function commit_id(ids, i)
+    if i <= #ids then
+        return ids[i]
+    end
+
+    return ids[#ids] .. '-' .. i
+end
+
+
+local function commit_score(commit_ids)
+    local newest = redis.call('ZREVRANGE', commit_ids, 0, 0, 'WITHSCORES')
+
+    return math.max(now_ms() * 1000, (tonumber(newest[2]) or 0) + 1)
+end
+
+
+local function by_type_and_key(a, b)
+    if a.type ~= b.type then
+        return a.type == 'workflow'
+    end
+
+    return precedes(a.key, b.key)
+end
+
+
+-- Says of a changed resource whether its other half is live.
+
+local function commit_item(env, change)
+    if change.type == 'workflow' then
+        env.named = env.named or workflows_named(env.actions)
+
+        return with(change.json,
+                    '"action_live":' .. bool(env.named[change.key]))
+    end
+
+    local workflow = workflow_of(change.after or change.before)
+
+    return with(change.json, '"workflow_live":'
+                .. bool(workflow and redis.call('HEXISTS', env.workflows,
+                                                workflow) == 1))
+end
+
+
+-- Makes the changes { type, key, before, after } live, workflows before
+-- actions, each as a commit, and answers them.  `env` has the keys version,
+-- workflows, actions, commits, commit_ids, and what the commits are to say:
+-- environment, message (JSON), author (JSON), created_at and ids.
+
+local function commit_changes(env, changes)
+    local score = commit_score(env.commit_ids)
+    local items = {}
+
+    table.sort(changes, by_type_and_key)
+
+    for i, change in ipairs(changes) do
+        local id = commit_id(env.ids, i)
+        local hash = change.type == 'workflow' and env.workflows or env.actions
+
+        change.json = '{"id":' .. quote(id)
+            .. ',"environment":' .. quote(env.environment)
+            .. ',"message":' .. env.message
+            .. ',"author":' .. env.author
+            .. ',"created_at":' .. quote(env.created_at)
+            .. ',"resource":{"type":"' .. change.type
+            .. '","key":' .. quote(change.key) .. '}'
+            .. ',"before":' .. (change.before or 'null')
+            .. ',"after":' .. (change.after or 'null') .. '}'
+
+        if change.after then
+            redis.call('HSET', hash, change.key, change.after)
+            redis.call('HSET', env.commits, id .. '/after', change.after)
+        else
+            redis.call('HDEL', hash, change.key)
+        end
+
+        if change.before then
+            redis.call('HSET', env.commits, id .. '/before', change.before)
+        end
+
+        redis.call('HSET', env.commits, id, change.json,
+                   id .. '/environment', env.environment,
+                   id .. '/resource', change.type .. '/' .. change.key)
+        redis.call('ZADD', env.commit_ids, ms_string(score + i - 1), id)
+    end
+
+    bump_version(env.version)
+
+    for i, change in ipairs(changes) do
+        items[i] = commit_item(env, change)
+    end
+
+    return { 200, '{"items":[' .. table.concat(items, ',') .. ']}', '' }
+end
+
+
+-- KEYS: version, workflows, actions, drafts, commits, commit_ids
+-- ARGV: library version, environment, message and author (JSON), time, type
+--       ('' for all drafts) and key, then ids for the commits
+-- Answers 200; 409 nothing_to_commit.
+
+local function commit(keys, args)
+    local env = {
+        version = keys[1], workflows = keys[2], actions = keys[3],
+        commits = keys[5], commit_ids = keys[6],
+        environment = args[2], message = args[3], author = args[4],
+        created_at = args[5], ids = { unpack(args, 8) }
+    }
+    local hash = { workflow = keys[2], action = keys[3] }
+    local changes, done = {}, {}
+
+    if args[6] ~= '' and not TYPES[args[6]] then
+        return unknown_type(args[6])
+    end
+
+    for _, field in ipairs(redis.call('HKEYS', keys[4])) do
+        local type, key = string.match(field, '^(%a+)/(.*)$')
+
+        if TYPES[type]
+           and (args[6] == '' or (type == args[6] and key == args[7]))
+        then
+            local after, before = draft_read(keys[4], hash[type], type, key)
+
+            done[#done + 1] = field
+
+            if after ~= before then
+                changes[#changes + 1] = {
+                    type = type, key = key, before = before, after = after
+                }
+            end
+        end
+    end
+
+    if #changes == 0 then
+        return failed(409, 'nothing_to_commit', args[6] == ''
+                      and 'there are no uncommitted changes'
+                      or 'the ' .. args[6] .. ' "' .. args[7]
+                         .. '" has no uncommitted change')
+    end
+
+    call_chunked('HDEL', keys[4], done)
+
+    return commit_changes(env, changes)
+end
+
+
+-- KEYS: version, workflows, actions, commits, commit_ids
+-- ARGV: library version, environment, message and author (JSON), time, id,
+--       type ('' for all) and key, then type, key and document in turn of
+--       what is live in the environment before this one
+-- Makes this environment's the same, wholly or in the one resource.
+-- Answers 200; 409 nothing_to_publish.
+
+local function publish(keys, args)
+    local env = {
+        version = keys[1], workflows = keys[2], actions = keys[3],
+        commits = keys[4], commit_ids = keys[5],
+        environment = args[2], message = args[3], author = args[4],
+        created_at = args[5], ids = { args[6] }
+    }
+    local hash = { workflow = keys[2], action = keys[3] }
+    local wanted = { workflow = {}, action = {} }
+    local one, changes = args[7], {}
+
+    if one ~= '' and not TYPES[one] then
+        return unknown_type(one)
+    end
+
+    for i = 9, #args, 3 do
+        if not TYPES[args[i]] then
+            return unknown_type(args[i])
+        end
+
+        if not args[i + 2] then
+            return redis.error_reply('ERR a resource has no document')
+        end
+
+        wanted[args[i]][args[i + 1]] = args[i + 2]
+    end
+
+    local function compare(type, key)
+        local before = redis.call('HGET', hash[type], key) or nil
+        local after = wanted[type][key]
+
+        if after ~= before then
+            changes[#changes + 1] = {
+                type = type, key = key, before = before, after = after
+            }
+        end
+    end
+
+    if one ~= '' then
+        compare(one, args[8])
+    else
+        for type, docs in pairs(wanted) do
+            for key in pairs(docs) do
+                compare(type, key)
+            end
+
+            for _, key in ipairs(redis.call('HKEYS', hash[type])) do
+                if not docs[key] then
+                    compare(type, key)
+                end
+            end
+        end
+    end
+
+    if #changes == 0 then
+        return failed(409, 'nothing_to_publish',
+                      one == '' and '"' .. env.environment
+                      .. '" has all that is live in the environment before it'
+                      or 'the ' .. one .. ' "' .. args[8]
+                         .. '" is the same in "' .. env.environment
+                         .. '" as in the environment before it')
+    end
+
+    return commit_changes(env, changes)
+end
+
+
+-- the JSON of a commit, or nil
+
+local function commit_read(commits, id)
+    return not string.find(id, '/', 1, true)
+           and redis.call('HGET', commits, id) or nil
+end
+
+
+-- KEYS: commits
+-- ARGV: library version, id
+-- Answers 200; 404.
+
+local function commit_get(keys, args)
+    local json = commit_read(keys[1], args[2])
+
+    if not json then
+        return not_found('commit', args[2])
+    end
+
+    return { 200, json, '' }
+end
+
+
+-- KEYS: commits, commit_ids
+-- ARGV: library version, limit, cursor (a score, those below it are meant)
+-- Gives score and JSON in turn, newest first.  A page is not bounded by its
+-- bytes: one that is short is the last, and is merged with other environments'.
+
+local function commit_page(keys, args)
+    local cursor = args[3]
+    local page = {}
+
+    if cursor ~= '' and not string.find(cursor, '^%d+$') then
+        return bad_cursor(cursor)
+    end
+
+    local found = redis.call('ZREVRANGEBYSCORE', keys[2],
+                             cursor == '' and '+inf' or '(' .. cursor, '-inf',
+                             'WITHSCORES', 'LIMIT', 0, page_length(args[2]))
+
+    for i = 1, #found, 2 do
+        local json = redis.call('HGET', keys[1], found[i])
+
+        if json then
+            page[#page + 1] = ms_string(tonumber(found[i + 1]))
+            page[#page + 1] = json
+        end
+    end
+
+    return page
+end
+
+
+-- KEYS: version, workflows, actions, drafts, commits, commit_ids
+-- ARGV: library version, id, id for the new commit, message and author
+--       (JSON), time
+-- Makes live again what was before a commit.  A draft that is the same is
+-- none any more.  Answers 200; 404; 409 changed_since.
+
+local function commit_revert(keys, args)
+    local id = args[2]
+    local env = {
+        version = keys[1], workflows = keys[2], actions = keys[3],
+        commits = keys[5], commit_ids = keys[6],
+        ids = { args[3] }, message = args[4], author = args[5],
+        created_at = args[6]
+    }
+
+    if not commit_read(keys[5], id) then
+        return not_found('commit', id)
+    end
+
+    local stored = redis.call('HMGET', keys[5], id .. '/resource',
+                              id .. '/before', id .. '/after',
+                              id .. '/environment')
+    local field = stored[1]
+    local type, key = string.match(field, '^(%a+)/(.*)$')
+    local hash = type == 'workflow' and keys[2] or keys[3]
+    local current = redis.call('HGET', hash, key)
+
+    if current ~= stored[3] then
+        return failed(409, 'changed_since', 'the ' .. type .. ' "' .. key
+                      .. '" has been changed by a later commit: revert that'
+                      .. ' one first')
+    end
+
+    if redis.call('HGET', keys[4], field) == (stored[2] or '') then
+        redis.call('HDEL', keys[4], field)
+    end
+
+    env.environment = stored[4]
+
+    return commit_changes(env, { {
+        type = type, key = key,
+        before = current or nil, after = stored[2] or nil
+    } })
+end
+
+
+-- ---------------------------------------------------------------------------
+-- users
+-- ---------------------------------------------------------------------------
+
+-- the JSON of a user or object, its id in front, or nil
+
+local function user_text(key)
+    local all = redis.call('HGETALL', key)
+    local names, values, members = {}, {}, {}
+
+    if #all == 0 then
+        return nil
+    end
+
+    for i = 1, #all, 2 do
+        if all[i] == 'id' then
+            members[1] = '"id":' .. all[i + 1]
+        else
+            names[#names + 1] = all[i]
+            values[all[i]] = all[i + 1]
+        end
+    end
+
+    for _, name in ipairs(sort(names)) do
+        members[#members + 1] = quote(name) .. ':' .. values[name]
+    end
+
+    return '{' .. table.concat(members, ',') .. '}'
+end
+
+
+-- what a key names, for a message
+
+local function user_id(key)
+    return string.match(key, '}:user:(.*)$') or key
+end
+
+
+-- KEYS: user
+-- ARGV: library version
+-- Answers 200; 404.
+
+local function user_get(keys)
+    local text = user_text(keys[1])
+
+    if not text then
+        return not_found('user', user_id(keys[1]))
+    end
+
+    return { 200, text, redis.sha1hex(text) }
+end
+
+
+-- KEYS: users
+-- ARGV: library version
+-- Gives the JSON of each that there is.
+
+local function user_list(keys)
+    local texts = {}
+
+    for _, key in ipairs(keys) do
+        texts[#texts + 1] = user_text(key)
+    end
+
+    return texts
+end
+
+
+-- KEYS: user, large
+-- ARGV: library version, if_match
+-- Answers 204; 404; 412.
+
+local function user_delete(keys, args)
+    local text = user_text(keys[1])
+
+    if not text then
+        return not_found('user', user_id(keys[1]))
+    end
+
+    if not matches(args[2], text) then
+        return stale('user', user_id(keys[1]))
+    end
+
+    redis.call('SREM', keys[2], keys[1])
+    redis.call('DEL', keys[1])
+
+    return { 204, '', '' }
+end
+
+
+-- ---------------------------------------------------------------------------
+-- runs
+-- ---------------------------------------------------------------------------
+
+-- the time a run was enqueued at, as JSON: near its end, where runs have it
+
+local function enqueued_at(run)
+    local time = string.match(string.sub(run, -64),
+                              '"enqueued_at":("[%d:TZ.-]+"),"test":%a+}$')
+
+    if time then
+        return time
+    end
+
+    local ok, doc = pcall(cjson.decode, run)
+
+    if ok and type(doc) == 'table' and type(doc.enqueued_at) == 'string' then
+        return quote(doc.enqueued_at)
+    end
+
+    return 'null'
+end
+
+
+-- KEYS: runs
+-- ARGV: library version, limit, cursor
+-- Answers a page, newest first, paged by place.
+
+local function run_page(keys, args)
+    local offset = page_offset(args[3])
+
+    if not offset then
+        return bad_cursor(args[3])
+    end
+
+    local limit = page_length(args[2])
+    local length = redis.call('LLEN', keys[1])
+    local oldest = redis.call('LINDEX', keys[1], 0)
+    local items, bytes, cursor = {}, 0, 'null'
+
+    for place = offset, length - 1 do
+        if #items == limit or bytes >= PAGE_BYTES then
+            cursor = '"' .. ms_string(place) .. '"'
+            break
+        end
+
+        local run = redis.call('LINDEX', keys[1], -1 - place)
+
+        items[#items + 1] = run
+        bytes = bytes + #run
+    end
+
+    return {
+        200,
+        '{"length":' .. ms_string(length)
+        .. ',"oldest_at":' .. (oldest and enqueued_at(oldest) or 'null')
+        .. ',"items":[' .. table.concat(items, ',') .. '],"cursor":' .. cursor
+        .. '}',
+        ''
+    }
+end
+
+
+-- KEYS: workflows, runs, then the recipients
+-- ARGV: library version, workflow, environment, then the run of each
+-- Gives { 200, verdicts }, for each recipient r, it has a run, or n, there is
+-- none; 404 not_live.
+
+local function test_run(keys, args)
+    local workflow, environment = args[2], args[3]
+    local verdicts, runs = {}, {}
+
+    if #args - 3 ~= #keys - 2 then
+        return redis.error_reply('ERR use a run for each recipient')
+    end
+
+    if redis.call('HEXISTS', keys[1], workflow) == 0 then
+        return failed(404, 'not_live', 'the workflow "' .. workflow
+                      .. '" is not live in "' .. environment
+                      .. '": commit or publish it first')
+    end
+
+    for i = 3, #keys do
+        local there = redis.call('EXISTS', keys[i]) == 1
+
+        verdicts[#verdicts + 1] = there and 'r' or 'n'
+        runs[#runs + 1] = there and args[i + 1] or nil
+    end
+
+    call_chunked('RPUSH', keys[2], runs)
+
+    return { 200, table.concat(verdicts), '' }
 end
 
 
@@ -203,15 +1733,19 @@ end
 --       that have one, number of units, then the units
 --
 --   unit:    events, 1 if it must be planned, expected verdicts or '',
---            number of bases, bases, the events
---   event:   1 if it has a mark, status, catalogue key, event key, sample or
---            '', log key or 0, log document, number of ops, ops, number of
+--            number of bases, bases, guard key or 0, its ETag, the events
+--   event:   1 if it has a mark, status, catalogue key or 0, event key, sample
+--            or '', log key or 0, log document, number of ops, ops, number of
 --            actions, actions
---   op:      entity key, kind, bytes, plain fields, object fields, then name
---            and value of each
+--   op:      entity key, kind, bytes that the unit brings to the entity,
+--            plain fields, object fields, then name and value of each; of an
+--            object that another op of the unit overwrites, or that is too
+--            large, the value is the length of its text
 --   action:  actor's key or 0, recipients, then entity key and run of each
 --
--- A unit is what one request holds: it is applied whole or not at all.
+-- A unit is what one request holds: it is applied whole or not at all.  Its
+-- guard is a user that must be as the ETag says (as if_match of the other
+-- functions), or the unit is answered with { 'stale_entity' }.
 -- Status: p(rocessed), i(gnored), f(ailed), as the worker sees the event;
 -- here it may turn out to be a d(uplicate) or too l(arge).  Kind of an op:
 -- e, the event stands or falls with it; r, only the recipient does.
@@ -219,8 +1753,9 @@ end
 -- Gives { 'stale' } if the configuration has changed, else for each unit
 -- { 'ok', statuses, runs } or, where an object is to be merged into a stored
 -- one, { 'need', verdicts, bases }: nothing of the unit is applied then, and
--- the worker sends it again with the merged values, the verdicts (y or n for
--- each op) and the bases that the merge was made from.
+-- the worker sends it again with the merged values, the verdicts (for each op
+-- y, it applies; l, its entity would be too large; n, its event does not
+-- apply) and the bases that the merge was made from.
 -- ---------------------------------------------------------------------------
 
 
@@ -297,13 +1832,17 @@ end
 -- Lays an op's fields on the sizes; false (and sizes unchanged) if the entity
 -- would be too large.
 
-local function sizes_add(sizes, args, at, nfields)
+local function sizes_add(sizes, args, at, nplain, nobject)
     local total = sizes.total
     local new = {}
 
-    for i = at, at + 2 * nfields - 1, 2 do
-        local name = args[i]
-        local n = #name + #args[i + 1]
+    for i = at, at + 2 * (nplain + nobject) - 1, 2 do
+        local name, value = args[i], args[i + 1]
+        local n = #name + #value
+
+        if i >= at + 2 * nplain and string.byte(value) ~= 123 then
+            n = #name + tonumber(value)
+        end
 
         total = total + n - (new[name] or sizes.fields[name] or 0)
         new[name] = n
@@ -335,16 +1874,13 @@ local function plan(ctx, unit)
 
     for _ = 1, unit.events do
         local fresh = true
+        local fails = args[at + 1] == 'f'
+        local m
 
         if args[at] == '1' then
-            local m = args[mark]
-
+            m = args[mark]
             mark = mark + 1
             fresh = not ctx.seen.repeated[m] and not own[m]
-
-            if args[at + 1] ~= 'f' then
-                own[m] = true
-            end
         end
 
         local nops = tonumber(args[at + 7])
@@ -358,6 +1894,7 @@ local function plan(ctx, unit)
             local nplain = tonumber(args[at + 3])
             local nobject = tonumber(args[at + 4])
             local take = fresh
+            local verdict = take and 'y' or 'n'
 
             at = at + 5
 
@@ -368,14 +1905,15 @@ local function plan(ctx, unit)
             end
 
             if take and sizes[key] then
-                take = sizes_add(sizes[key], args, at, nplain + nobject)
+                take = sizes_add(sizes[key], args, at, nplain, nobject)
 
-                if not take and kind == 'e' then
-                    fresh = false
+                if not take then
+                    verdict = 'l'
+                    fresh = fresh and kind ~= 'e'
                 end
             end
 
-            verdicts[#verdicts + 1] = take and 'y' or 'n'
+            verdicts[#verdicts + 1] = verdict
 
             at = at + 2 * nplain
 
@@ -398,6 +1936,12 @@ local function plan(ctx, unit)
 
                 at = at + 2
             end
+        end
+
+        -- of an event that is refused nothing is remembered
+
+        if m and fresh and not fails then
+            own[m] = true
         end
 
         local nactions = tonumber(args[at])
@@ -439,6 +1983,8 @@ local function upsert(ctx, key, at, nfields, size)
        or (added > 0 and redis.call('HLEN', key) > LARGE_FIELDS)
     then
         redis.call('SADD', ctx.keys[K_LARGE], key)
+        ctx.large[key] = true
+        ctx.large.any = true
     end
 end
 
@@ -553,7 +2099,7 @@ local function run_unit(ctx, unit, verdict, sizes)
             at = at + 5
 
             if status ~= 'd' and status ~= 'l' then
-                if verdict and string.byte(verdict, op) == 110 then
+                if verdict and string.byte(verdict, op) ~= 121 then
                     refused = refused or {}
                     refused[key] = true
 
@@ -616,7 +2162,7 @@ local function run_unit(ctx, unit, verdict, sizes)
             add[#add + 1] = ctx.now_string
         end
 
-        if status ~= 'd' then
+        if status ~= 'd' and cat ~= '0' then
             catalogue_count(ctx, tonumber(cat), event, sample)
         end
 
@@ -658,6 +2204,32 @@ local function large_among(keys)
 end
 
 
+-- A unit's head.
+
+local function read_unit(args, at, mark)
+    local nbases = tonumber(args[at + 3])
+
+    return {
+        events = tonumber(args[at]),
+        planned = args[at + 1] ~= '0',
+        chained = args[at + 1] == '2',
+        expect = args[at + 2],
+        nbases = nbases,
+        bases = at + 4,
+        guard = tonumber(args[at + 4 + nbases]),
+        etag = args[at + 5 + nbases],
+        at = at + 6 + nbases,
+        mark = mark
+    }
+end
+
+
+local function is_stale(ctx, unit)
+    return unit.guard ~= 0
+           and not matches(unit.etag, user_text(ctx.keys[unit.guard]))
+end
+
+
 local function apply(keys, args)
     if (redis.call('GET', keys[K_VERSION]) or '0') ~= args[2] then
         return { 'stale' }
@@ -689,19 +2261,16 @@ local function apply(keys, args)
     at = at + 1
 
     for u = 1, nunits do
-        local unit = {
-            events = tonumber(args[at]),
-            chained = args[at + 1] == '2',
-            expect = args[at + 2],
-            nbases = tonumber(args[at + 3]),
-            bases = at + 4,
-            at = at + 4 + tonumber(args[at + 3]),
-            mark = mark
-        }
+        local unit = read_unit(args, at, mark)
+        local outdated = is_stale(ctx, unit)
         local next_at, next_mark, answer, verdict, sizes
 
-        if args[at + 1] ~= '0' or ctx.large.any then
+        if outdated or unit.planned or ctx.large.any then
             next_at, next_mark, answer, verdict, sizes = plan(ctx, unit)
+        end
+
+        if outdated then
+            answer = { 'stale_entity' }
         end
 
         if not answer then
@@ -720,20 +2289,89 @@ local function apply(keys, args)
 end
 
 
-local function register(name, callback, flags)
+-- ---------------------------------------------------------------------------
+-- the functions: name, callback, the least numbers of keys and of arguments,
+-- flags, and the oldest version of a caller
+-- ---------------------------------------------------------------------------
+
+local function check_call(name, keys, args, nkeys, nargs, since)
+    if #keys < nkeys or #args < nargs then
+        return redis.error_reply('ERR ' .. name .. ' takes ' .. nkeys
+                                 .. ' keys and ' .. nargs
+                                 .. ' arguments at least')
+    end
+
+    if since and (tonumber(args[1]) or 0) < since then
+        return redis.error_reply('ERR ' .. name .. ' of library version '
+                                 .. VERSION .. ' takes no calls of version '
+                                 .. args[1] .. ': update the caller')
+    end
+end
+
+
+local function register(name, callback, nkeys, nargs, flags, since)
     redis.register_function{
         function_name = name,
         callback = function(keys, args)
-            return check_version(args) or callback(keys, args)
+            return check_version(args)
+                   or check_call(name, keys, args, nkeys, nargs, since)
+                   or callback(keys, args)
         end,
         flags = flags
     }
 end
 
 
-register('knock_environments', environments, { 'no-writes' })
-register('knock_live', live, { 'no-writes' })
-register('knock_endpoint_set', endpoint_set)
-register('knock_live_set', live_set)
-register('knock_toggle', toggle)
-register('knock_apply', apply)
+local READ = { 'no-writes' }
+
+register('knock_exists', which_exist, 0, 1, READ)
+
+register('knock_environments', environments, 1, 1, READ)
+register('knock_environment_list', environment_list, 2, 1, READ)
+register('knock_environment_create', environment_create, 2, 4)
+
+register('knock_source_list', source_list, 1, 3, READ)
+register('knock_source_keys', source_keys, 1, 1, READ)
+register('knock_source_create', source_create, 1, 3)
+register('knock_source_get', source_get, 1, 2, READ)
+register('knock_source_set', source_set, 1, 4)
+register('knock_source_delete', source_delete, 1, 2)
+
+register('knock_endpoint_create', endpoint_create, 2, 4)
+register('knock_endpoint_get', endpoint_get, 2, 4, READ)
+register('knock_endpoint_set', endpoint_set, 2, 2)
+register('knock_endpoint_patch', endpoint_patch, 3, 5)
+register('knock_endpoint_rotate', endpoint_rotate, 3, 5)
+register('knock_endpoint_delete', endpoint_delete, 5, 2)
+
+register('knock_catalogue_list', catalogue_list, 2, 3, READ)
+register('knock_catalogue_delete', catalogue_delete, 2, 2)
+register('knock_log_page', log_page, 1, 4, READ)
+
+register('knock_draft_list', draft_list, 2, 4, READ)
+register('knock_draft_get', draft_get, 2, 3, READ)
+register('knock_draft_put', draft_put, 3, 6)
+register('knock_draft_delete', draft_delete, 2, 4)
+
+register('knock_live', live, 5, 2, READ)
+register('knock_live_set', live_set, 3, 1)
+register('knock_live_docs', live_docs, 2, 1, READ)
+register('knock_env_list', env_list, 3, 4, READ)
+register('knock_env_get', env_get, 3, 3, READ)
+register('knock_toggle', toggle, 2, 4)
+register('knock_toggle_set', toggle_set, 5, 5)
+
+register('knock_commit', commit, 6, 8)
+register('knock_publish', publish, 5, 8)
+register('knock_commit_get', commit_get, 1, 2, READ)
+register('knock_commit_page', commit_page, 2, 3, READ)
+register('knock_commit_revert', commit_revert, 6, 6)
+
+register('knock_user_get', user_get, 1, 1, READ)
+register('knock_user_list', user_list, 0, 1, READ)
+register('knock_user_delete', user_delete, 2, 2)
+
+register('knock_run_page', run_page, 1, 3, READ)
+register('knock_test_run', test_run, 2, 3)
+
+register('knock_apply', apply, 5, 7, nil, APPLY_SINCE)

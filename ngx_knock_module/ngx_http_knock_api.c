@@ -1,0 +1,376 @@
+
+#include "ngx_http_knock_api.h"
+#include "ngx_http_knock_api_keys.h"
+#include "ngx_http_knock_request.h"
+#include "ngx_http_knock_send.h"
+#include "knock_time.h"
+
+
+#define NGX_HTTP_KNOCK_API_ARENA  8192
+#define NGX_HTTP_KNOCK_API_BODY   (1024 * 1024)
+
+
+static ngx_int_t ngx_http_knock_api_check(ngx_http_request_t *r,
+    knock_error_t *err);
+static knock_api_method_e ngx_http_knock_api_method(ngx_http_request_t *r);
+static void ngx_http_knock_api_body_handler(ngx_http_request_t *r);
+static ngx_http_knock_api_t *ngx_http_knock_api_create(ngx_http_request_t *r,
+    ngx_http_knock_worker_t *worker);
+static void ngx_http_knock_api_cleanup(void *data);
+static ngx_int_t ngx_http_knock_api_read(ngx_http_knock_api_t *api,
+    knock_error_t *err);
+static ngx_int_t ngx_http_knock_api_if_match(ngx_http_knock_api_t *api);
+static void ngx_http_knock_api_begin(ngx_http_knock_api_t *api);
+static void ngx_http_knock_api_environments(ngx_http_knock_api_t *api);
+
+
+ngx_int_t
+ngx_http_knock_api_handler(ngx_http_request_t *r)
+{
+    ngx_int_t      rc;
+    knock_error_t  err;
+
+    if (ngx_http_knock_api_check(r, &err) != NGX_OK) {
+
+        if (err.code == KNOCK_E_UNAUTHORIZED
+            && ngx_http_knock_add_header(r, "WWW-Authenticate", "Bearer")
+               != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_knock_send_refusal(r, &err, NULL);
+    }
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_knock_api_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_knock_api_check(ngx_http_request_t *r, knock_error_t *err)
+{
+    ngx_http_knock_loc_conf_t  *klcf;
+
+    klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
+
+    if (klcf->api_keys == NULL) {
+        (void) knock_error_set(err, KNOCK_E_FORBIDDEN,
+                               "no API key has been set up here: name a file "
+                               "of their hashes by knock_api_keys");
+        return NGX_ERROR;
+    }
+
+    if (!ngx_http_knock_api_keys_check(klcf->api_keys, r)) {
+        (void) knock_error_set(err, KNOCK_E_UNAUTHORIZED,
+                               "send a valid API key as \"Authorization: "
+                               "Bearer KEY\"");
+        return NGX_ERROR;
+    }
+
+    if (r->headers_in.content_length_n > NGX_HTTP_KNOCK_API_BODY) {
+        (void) knock_error_set(err, KNOCK_E_LENGTH,
+                               "the body is longer than the %d bytes that the "
+                               "API takes", NGX_HTTP_KNOCK_API_BODY);
+        return NGX_ERROR;
+    }
+
+    return ngx_http_knock_check_body_type(r, err);
+}
+
+
+static void
+ngx_http_knock_api_body_handler(ngx_http_request_t *r)
+{
+    knock_error_t                err;
+    ngx_http_knock_api_t        *api;
+    ngx_http_knock_worker_t     *worker;
+    ngx_http_knock_main_conf_t  *kmcf;
+
+    kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
+
+    worker = ngx_http_knock_worker_get(kmcf);
+
+    api = worker ? ngx_http_knock_api_create(r, worker) : NULL;
+
+    if (api == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (ngx_http_knock_api_read(api, &err) != NGX_OK) {
+
+        if (err.code == KNOCK_E_METHOD_NOT_ALLOWED && api->req.allow) {
+            (void) ngx_http_knock_add_header(r, "Allow", api->req.allow);
+        }
+
+        ngx_http_knock_api_error(api, &err);
+        return;
+    }
+
+    if (r == r->main) {
+        r->read_event_handler = ngx_http_test_reading;
+    }
+
+    ngx_http_knock_api_begin(api);
+}
+
+
+static ngx_http_knock_api_t *
+ngx_http_knock_api_create(ngx_http_request_t *r,
+    ngx_http_knock_worker_t *worker)
+{
+    ngx_time_t            *tp;
+    ngx_http_cleanup_t    *cln;
+    ngx_http_knock_api_t  *api;
+
+    cln = ngx_http_cleanup_add(r, 0);
+    api = ngx_calloc(sizeof(ngx_http_knock_api_t), r->connection->log);
+
+    if (cln == NULL || api == NULL) {
+        ngx_free(api);
+        return NULL;
+    }
+
+    api->arena = knock_arena_create(NGX_HTTP_KNOCK_API_ARENA);
+    if (api->arena == NULL) {
+        ngx_free(api);
+        return NULL;
+    }
+
+    tp = ngx_timeofday();
+
+    api->request = r;
+    api->worker = worker;
+    api->now = (uint64_t) tp->sec * 1000 + tp->msec;
+    api->cleanup = &cln->handler;
+
+    cln->handler = ngx_http_knock_api_cleanup;
+    cln->data = api;
+
+    worker->njobs++;
+
+    return api;
+}
+
+
+static void
+ngx_http_knock_api_cleanup(void *data)
+{
+    ngx_http_knock_api_t *api = data;
+
+    api->request = NULL;
+
+    if (api->pending == 0) {
+        ngx_http_knock_api_release(api);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
+{
+    u_char                     *p;
+    ngx_str_t                   s;
+    knock_str_t                 path, query, body;
+    ngx_http_request_t         *r;
+    ngx_http_knock_loc_conf_t  *klcf;
+
+    r = api->request;
+    klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
+
+    api->created_at.len = KNOCK_TIME_LEN;
+    api->created_at.data = knock_arena_alloc(api->arena, KNOCK_TIME_LEN);
+
+    if (api->created_at.data == NULL
+        || ngx_http_complex_value(r, klcf->webhook_url, &s) != NGX_OK
+        || ngx_http_knock_api_if_match(api) != NGX_OK)
+    {
+        (void) knock_error_memory(err);
+        return NGX_ERROR;
+    }
+
+    knock_time_format(api->now, api->created_at.data);
+
+    api->url = ngx_http_knock_str(&s);
+
+    /* as it was sent: decoded, a slash in a name could not be told */
+
+    path = ngx_http_knock_str(&r->unparsed_uri);
+    query.len = 0;
+    query.data = NULL;
+
+    p = ngx_strlchr(path.data, path.data + path.len, '?');
+
+    if (p) {
+        query.data = p + 1;
+        query.len = path.data + path.len - (p + 1);
+        path.len = p - path.data;
+    }
+
+    if (knock_api_route(api->arena, ngx_http_knock_api_method(r), &path,
+                        &query, &api->req, err)
+        != KNOCK_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_knock_body(r, &s) != NGX_OK) {
+        (void) knock_error_memory(err);
+        return NGX_ERROR;
+    }
+
+    if (s.len > NGX_HTTP_KNOCK_API_BODY) {
+        (void) knock_error_set(err, KNOCK_E_LENGTH,
+                               "the body is longer than the %d bytes that the "
+                               "API takes", NGX_HTTP_KNOCK_API_BODY);
+        return NGX_ERROR;
+    }
+
+    body = ngx_http_knock_str(&s);
+
+    return knock_api_body(api->arena, &body, api->now, &api->req, err)
+           == KNOCK_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+static knock_api_method_e
+ngx_http_knock_api_method(ngx_http_request_t *r)
+{
+    switch (r->method) {
+
+    case NGX_HTTP_GET:
+    case NGX_HTTP_HEAD:
+        return KNOCK_API_GET;
+
+    case NGX_HTTP_POST:
+        return KNOCK_API_POST;
+
+    case NGX_HTTP_PUT:
+        return KNOCK_API_PUT;
+
+    case NGX_HTTP_PATCH:
+        return KNOCK_API_PATCH;
+
+    case NGX_HTTP_DELETE:
+        return KNOCK_API_DELETE;
+
+    default:
+        return KNOCK_API_OTHER;
+    }
+}
+
+
+/* "hex", W/"hex" or *; what is none of our own ETags matches nothing */
+
+static ngx_int_t
+ngx_http_knock_api_if_match(ngx_http_knock_api_t *api)
+{
+    knock_str_t       value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_knock_header(api->request, "if-match",
+                              sizeof("if-match") - 1);
+    if (h == NULL) {
+        return NGX_OK;
+    }
+
+    value = ngx_http_knock_str(&h->value);
+
+    if (value.len > 2 && ngx_strncmp(value.data, "W/", 2) == 0) {
+        value.data += 2;
+        value.len -= 2;
+    }
+
+    if (value.len >= 2 && value.data[0] == '"'
+        && value.data[value.len - 1] == '"')
+    {
+        value.data++;
+        value.len -= 2;
+    }
+
+    if (value.len == 0) {
+        knock_str_set(&value, "-");
+    }
+
+    return knock_arena_dup(api->arena, &value, &api->if_match) == KNOCK_OK
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/* every call begins with the environments: they are few and they may grow */
+
+static void
+ngx_http_knock_api_begin(ngx_http_knock_api_t *api)
+{
+    ngx_http_knock_api_step(api, ngx_http_knock_api_environments);
+
+    ngx_http_knock_api_function(api, "knock_environments");
+    ngx_http_knock_api_account_key(api, "environments");
+    ngx_http_knock_api_send(api);
+
+    ngx_http_knock_api_sent(api);
+}
+
+
+static void
+ngx_http_knock_api_environments(ngx_http_knock_api_t *api)
+{
+    size_t                   i;
+    knock_str_t              prefix;
+    ngx_http_knock_reply_t  *reply;
+
+    reply = &api->replies[0];
+    prefix = ngx_http_knock_str(&api->worker->conf->prefix);
+
+    if (reply->elements == NULL || reply->n == 0) {
+        ngx_http_knock_api_memory(api);
+        return;
+    }
+
+    api->environments = knock_arena_alloc(api->arena,
+                                          reply->n * sizeof(knock_str_t));
+    api->bases = knock_arena_alloc(api->arena,
+                                   reply->n * sizeof(knock_str_t));
+
+    if (api->environments == NULL || api->bases == NULL) {
+        ngx_http_knock_api_memory(api);
+        return;
+    }
+
+    for (i = 0; i < reply->n; i++) {
+        api->environments[i] = reply->elements[i].str;
+
+        if (knock_keys_base(api->arena, &prefix, &api->environments[i],
+                            &api->bases[i])
+            != KNOCK_OK)
+        {
+            ngx_http_knock_api_memory(api);
+            return;
+        }
+    }
+
+    api->nenvironments = reply->n;
+
+    if (api->req.op <= KNOCK_API_LOG_LIST) {
+        ngx_http_knock_api_sources(api);
+
+    } else if (api->req.op >= KNOCK_API_COMMIT_LIST
+               && api->req.op <= KNOCK_API_COMMIT_REVERT)
+    {
+        ngx_http_knock_api_commits(api);
+
+    } else if (api->req.op == KNOCK_API_WORKFLOW_TEST
+               || api->req.op >= KNOCK_API_USER_LIST)
+    {
+        ngx_http_knock_api_users(api);
+
+    } else {
+        ngx_http_knock_api_actions(api);
+    }
+}

@@ -1,0 +1,142 @@
+
+/*
+ * The control API's calls.  A call is a few steps; a step is one or more
+ * commands to Redis that go out together, and what is to be done when all
+ * have been answered.  Every step's commands are functions of
+ * redis-schema/knock.lua with keys of one slot, and most of them answer with
+ * a status and a finished document, which is relayed.
+ *
+ * The state lives outside the request's pool: the request may go while Redis
+ * is being waited for, the answers are then dropped.
+ */
+
+#ifndef _NGX_HTTP_KNOCK_API_H_INCLUDED_
+#define _NGX_HTTP_KNOCK_API_H_INCLUDED_
+
+
+#include "ngx_http_knock_worker.h"
+#include "knock_api.h"
+#include "knock_digest.h"
+
+
+typedef struct ngx_http_knock_api_s  ngx_http_knock_api_t;
+
+
+/* a reply of Redis, copied into the call's arena */
+
+typedef struct ngx_http_knock_reply_s  ngx_http_knock_reply_t;
+
+struct ngx_http_knock_reply_s {
+    ngx_uint_t               integer;   /* 1: n is the value */
+    size_t                   n;         /* elements */
+    ngx_http_knock_reply_t  *elements;  /* NULL: no array */
+    knock_str_t              str;
+};
+
+
+typedef void (*ngx_http_knock_api_step_pt)(ngx_http_knock_api_t *api);
+
+
+struct ngx_http_knock_api_s {
+    ngx_http_request_t          *request;       /* NULL: it has gone */
+    ngx_http_cleanup_pt         *cleanup;
+    ngx_http_knock_worker_t     *worker;
+    knock_arena_t               *arena;
+
+    knock_api_request_t          req;
+    knock_str_t                  if_match;      /* len 0: none; "*"; or hex */
+    knock_str_t                  url;           /* webhook URLs begin so */
+    uint64_t                     now;           /* ms since 1970 */
+    knock_str_t                  created_at;    /* the same, as RFC 3339 */
+
+    knock_str_t                 *environments;  /* in order */
+    size_t                       nenvironments;
+    knock_str_t                 *bases;         /* of their Redis keys */
+
+    /* the step under way */
+
+    ngx_http_knock_api_step_pt   next;
+    ngx_http_knock_reply_t      *replies;       /* in order of the commands */
+    size_t                       nreplies;
+    ngx_uint_t                   pending;
+    unsigned                     failed:1;      /* a reply is missing */
+
+    /* the command being built */
+
+    knock_strs_t                 args;
+    size_t                       nkeys;
+
+    void                        *data;          /* of the call */
+};
+
+
+/* ngx_http_knock_api_call.c */
+
+/*
+ * Begins a step: `next` is called when all of its commands, which follow, are
+ * answered, and the request is still there.
+ */
+void ngx_http_knock_api_step(ngx_http_knock_api_t *api,
+    ngx_http_knock_api_step_pt next);
+
+/*
+ * Builds a command: the function's name, its keys, then its arguments (the
+ * library's version is put before them), and sends it.  What goes wrong is
+ * remembered and answered at the end of the step.
+ */
+void ngx_http_knock_api_function(ngx_http_knock_api_t *api, const char *name);
+void ngx_http_knock_api_key(ngx_http_knock_api_t *api, const knock_str_t *base,
+    knock_key_e name, const knock_str_t *of);
+void ngx_http_knock_api_account_key(ngx_http_knock_api_t *api,
+    const char *name);
+void ngx_http_knock_api_raw_key(ngx_http_knock_api_t *api,
+    const knock_str_t *key);
+void ngx_http_knock_api_arg(ngx_http_knock_api_t *api, const knock_str_t *arg);
+void ngx_http_knock_api_text(ngx_http_knock_api_t *api, const char *arg);
+void ngx_http_knock_api_number(ngx_http_knock_api_t *api, size_t n);
+void ngx_http_knock_api_send(ngx_http_knock_api_t *api);
+
+/* a command that is no function: `n` words */
+void ngx_http_knock_api_command(ngx_http_knock_api_t *api,
+    const knock_str_t *words, size_t n);
+
+/* ends the building of a step: it may already have failed */
+void ngx_http_knock_api_sent(ngx_http_knock_api_t *api);
+
+/* the status of a reply { status, json, etag }, or 0 if it is none such */
+ngx_uint_t ngx_http_knock_api_status(const ngx_http_knock_reply_t *reply);
+
+/* a step's end: relays the last reply, or the first that is an error */
+void ngx_http_knock_api_relay(ngx_http_knock_api_t *api);
+
+/* answers and ends the call; json is copied, len 0 for 204 */
+void ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
+    const knock_str_t *json, const knock_str_t *etag);
+void ngx_http_knock_api_error(ngx_http_knock_api_t *api,
+    const knock_error_t *err);
+void ngx_http_knock_api_memory(ngx_http_knock_api_t *api);
+
+/* lets go of a call that has been answered, or whose request has gone */
+void ngx_http_knock_api_release(ngx_http_knock_api_t *api);
+
+/* the base of the keys of an environment, or NULL after answering 404 */
+const knock_str_t *ngx_http_knock_api_base(ngx_http_knock_api_t *api,
+    const knock_str_t *environment);
+
+/* `n` random bytes as hex, in the arena; NULL data: none to be had */
+knock_str_t ngx_http_knock_api_random(ngx_http_knock_api_t *api, size_t n);
+
+
+/* the calls, by resource: each begins its first step, or answers */
+
+/* ngx_http_knock_api_sources.c */
+void ngx_http_knock_api_sources(ngx_http_knock_api_t *api);
+/* ngx_http_knock_api_actions.c */
+void ngx_http_knock_api_actions(ngx_http_knock_api_t *api);
+/* ngx_http_knock_api_commits.c */
+void ngx_http_knock_api_commits(ngx_http_knock_api_t *api);
+/* ngx_http_knock_api_users.c */
+void ngx_http_knock_api_users(ngx_http_knock_api_t *api);
+
+
+#endif /* _NGX_HTTP_KNOCK_API_H_INCLUDED_ */
