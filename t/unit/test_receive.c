@@ -1,0 +1,680 @@
+
+/* knock_receive: from a body to the unit that it becomes */
+
+#include "fixture.h"
+
+#include "knock_receive.h"
+
+
+#define NOW  1704164645678u        /* 2024-01-02T03:04:05.678Z */
+
+
+static knock_apply_t       apply;
+static knock_live_t       *live;
+static knock_limits_t      limits;
+static knock_receive_t     in;
+static knock_received_t    received;
+static knock_error_t       err;
+static unsigned            samples;
+
+
+static const char  doc_a[] =
+    "{\"key\":\"a\",\"source\":\"segment\",\"event\":\"track/T\","
+    "\"type\":\"workflows_trigger\",\"workflow\":\"w\","
+    "\"recipients\":\"data.r\",\"actor\":\"data.a\",\"tenant\":\"data.t\"}";
+
+static const char  doc_b[] =
+    "{\"key\":\"b\",\"source\":\"segment\",\"event\":\"track/T\","
+    "\"type\":\"workflows_trigger\",\"workflow\":\"w\","
+    "\"recipients\":{\"literal\":[\"u1\",\"u2\"]}}";
+
+
+/* an endpoint with these fields beside its token, and these actions */
+
+static void
+configure(const char **fields, size_t nfields, const char **docs,
+    size_t ndocs)
+{
+    size_t              i;
+    knock_str_t         prefix, environment, token;
+    knock_str_t         endpoints[16], workflow, actions[16];
+    knock_live_reply_t  reply;
+
+    memset(&reply, 0, sizeof(knock_live_reply_t));
+
+    endpoints[0] = str("segment/token");
+    endpoints[1] = str("dev");
+
+    for (i = 0; i < nfields; i++) {
+        endpoints[2 + i] = str(fields[i]);
+    }
+
+    for (i = 0; i < ndocs; i++) {
+        actions[2 * i] = str("x");
+        actions[2 * i + 1] = str(docs[i]);
+    }
+
+    workflow = str("w");
+
+    reply.version = str("v7");
+    reply.endpoints = endpoints;
+    reply.nendpoints = 2 + nfields;
+    reply.workflows = &workflow;
+    reply.nworkflows = 1;
+    reply.actions = actions;
+    reply.nactions = 2 * ndocs;
+
+    prefix = str("k");
+    environment = str("e");
+    token = str("dev");
+
+    assert_int_equal(knock_live_build(arena, &prefix, &environment, &reply,
+                                      &live),
+                     KNOCK_OK);
+
+    in.endpoint = knock_live_endpoint(live, &token);
+    assert_non_null(in.endpoint);
+
+    assert_int_equal(knock_apply_begin(&apply, arena, live), KNOCK_OK);
+}
+
+
+static int
+begin(void **state)
+{
+    const char  *fields[] = { "segment/identify_enabled", "1" };
+
+    if (setup(state) != 0) {
+        return 1;
+    }
+
+    memset(&in, 0, sizeof(knock_receive_t));
+
+    limits.max_batch = 4;
+    limits.max_recipients = 3;
+    limits.max_depth = 8;
+    samples = 0;
+
+    in.limits = &limits;
+    in.samples = &samples;
+    in.now = NOW;
+
+    configure(fields, 2, NULL, 0);
+
+    return 0;
+}
+
+
+static int
+receive(const char *body)
+{
+    in.body = str(body);
+
+    return knock_receive(&apply, &in, &received, &err);
+}
+
+
+/* what the call has of its units, with spaces between the arguments */
+
+static const char *
+units(void)
+{
+    size_t       i;
+    knock_buf_t  buf;
+    knock_str_t  s;
+
+    knock_buf_init(&buf, arena, 0);
+
+    for (i = 0; i < apply.units.n; i++) {
+        knock_buf_add(&buf, " ", i > 0);
+
+        if (apply.units.items[i].len == 0) {
+            knock_buf_add_lit(&buf, "''");
+        }
+
+        knock_buf_add_str(&buf, &apply.units.items[i]);
+    }
+
+    assert_int_equal(knock_buf_str(&buf, &s), KNOCK_OK);
+
+    return text(&s);
+}
+
+
+static const char *
+key(size_t index)
+{
+    assert_true(index >= 1 && index <= apply.keys.n);
+
+    return text(&apply.keys.items[index - 1]);
+}
+
+
+static void
+refused(const char *body, knock_error_code_e code)
+{
+    size_t  n;
+
+    n = apply.units.n;
+
+    if (receive(body) != KNOCK_ERROR || err.code != code) {
+        fail_msg("%s: %s", body, err.message);
+    }
+
+    assert_true(strlen(err.message) > 0);
+    assert_int_equal(apply.units.n, n);
+    assert_int_equal(apply.nunits, 0);
+}
+
+
+static void
+taken(const char *body)
+{
+    if (receive(body) != KNOCK_OK) {
+        fail_msg("%s: %s", body, err.message);
+    }
+}
+
+
+static void
+a_body_is_one_event_an_array_or_a_batch(void **state)
+{
+    (void) state;
+
+    taken("{\"type\":\"page\"}");
+    assert_int_equal(received.nevents, 1);
+
+    taken(" \t\r\n[{\"type\":\"page\"},{\"type\":\"alias\"}] ");
+    assert_int_equal(received.nevents, 2);
+
+    taken("{\"batch\":[{\"type\":\"page\"},{\"type\":\"alias\"},"
+          "{\"type\":\"screen\"}],\"sentAt\":\"x\"}");
+    assert_int_equal(received.nevents, 3);
+    assert_null(received.indexes);
+    assert_int_equal(received.errors.len, 0);
+
+    /* an event may have a "batch" of its own */
+
+    taken("{\"type\":\"page\",\"batch\":[1,2]}");
+    assert_int_equal(received.nevents, 1);
+
+    assert_int_equal(apply.nunits, 4);
+    assert_int_equal(apply.nevents, 7);
+}
+
+
+static void
+a_body_that_is_no_event(void **state)
+{
+    (void) state;
+
+    refused("{}", KNOCK_E_INVALID_EVENT);
+    refused("7", KNOCK_E_INVALID_EVENT);
+    refused("null", KNOCK_E_INVALID_EVENT);
+    refused("[]", KNOCK_E_INVALID_EVENT);
+    refused("[7]", KNOCK_E_INVALID_EVENT);
+    refused("[[{\"type\":\"page\"}]]", KNOCK_E_INVALID_EVENT);
+    refused("{\"batch\":[]}", KNOCK_E_INVALID_EVENT);
+    refused("{\"batch\":{\"type\":\"page\"}}", KNOCK_E_INVALID_EVENT);
+    refused("{\"Type\":\"page\"}", KNOCK_E_INVALID_EVENT);
+    refused("{\"type\":\"page\"", KNOCK_E_INVALID_JSON);
+    refused("{\"type\":\"page\"}x", KNOCK_E_INVALID_JSON);
+}
+
+
+static void
+an_empty_body_says_to_look_at_the_mapping(void **state)
+{
+    (void) state;
+
+    refused("", KNOCK_E_INVALID_JSON);
+    assert_non_null(strstr(err.message, "mapping"));
+
+    refused(" \r\n\t", KNOCK_E_INVALID_JSON);
+    assert_non_null(strstr(err.message, "mapping"));
+}
+
+
+static void
+an_endpoint_that_is_switched_off_refuses(void **state)
+{
+    const char  *fields[] = { "segment/enabled", "0" };
+
+    (void) state;
+
+    configure(fields, 2, NULL, 0);
+    refused("{\"type\":\"page\"}", KNOCK_E_ENDPOINT_DISABLED);
+    refused("nonsense", KNOCK_E_ENDPOINT_DISABLED);
+}
+
+
+static void
+with_a_secret_the_signature_is_checked(void **state)
+{
+    const char  *fields[] = { "segment/signing_secret", "key" };
+
+    (void) state;
+
+    configure(fields, 2, NULL, 0);
+    refused("{\"type\":\"page\"}", KNOCK_E_INVALID_SIGNATURE);
+    refused("nonsense", KNOCK_E_INVALID_SIGNATURE);
+
+    in.signature = str("0123456789012345678901234567890123456789");
+    refused("{\"type\":\"page\"}", KNOCK_E_INVALID_SIGNATURE);
+
+    /* HMAC-SHA1 of {"type":"page"} */
+
+    in.signature = str("2f6431f636af5d5294c4917c3cd2e15fbd33a390");
+    taken("{\"type\":\"page\"}");
+    taken("[{\"type\":\"page\"},{\"type\":\"alias\"}]");
+
+    in.signature_mode = KNOCK_SIGNATURE_WHOLE;
+    in.body = str("[{\"type\":\"page\"},{\"type\":\"alias\"}]");
+    assert_int_equal(knock_receive(&apply, &in, &received, &err),
+                     KNOCK_ERROR);
+    assert_int_equal(err.code, KNOCK_E_INVALID_SIGNATURE);
+}
+
+
+static void
+a_batch_over_the_limit(void **state)
+{
+    (void) state;
+
+    refused(repeat("[{\"type\":\"page\"}", ",{\"type\":\"page\"}", 4, "]"),
+            KNOCK_E_BATCH_TOO_LARGE);
+    refused("[1,2,3,4,5]", KNOCK_E_BATCH_TOO_LARGE);
+    refused("{\"batch\":[1,2,3,4,5]}", KNOCK_E_BATCH_TOO_LARGE);
+    assert_non_null(strstr(err.message, "knock_max_batch"));
+
+    taken(repeat("[{\"type\":\"page\"}", ",{\"type\":\"page\"}", 3, "]"));
+    assert_int_equal(received.nevents, 4);
+}
+
+
+static void
+the_depth_of_an_event_is_limited_alike_in_a_batch(void **state)
+{
+    const char  *deep, *deeper;
+
+    (void) state;
+
+    deep = repeat("{\"type\":\"page\",\"x\":", "[", 7, "]]]]]]]}");
+    deeper = repeat("{\"type\":\"page\",\"x\":", "[", 8, "]]]]]]]]}");
+
+    refused(deeper, KNOCK_E_INVALID_JSON);
+    refused(repeat("[", deeper, 1, "]"), KNOCK_E_INVALID_JSON);
+
+    taken(deep);
+    taken(repeat("[", deep, 1, "]"));
+}
+
+
+static void
+the_bad_events_of_a_batch_are_listed(void **state)
+{
+    const char  *errors;
+
+    (void) state;
+
+    taken("[7,{\"type\":\"page\"},{\"type\":\"track\"},{\"type\":\"alias\"}]");
+
+    assert_int_equal(received.nevents, 2);
+    assert_non_null(received.indexes);
+    assert_int_equal(received.indexes[0], 1);
+    assert_int_equal(received.indexes[1], 3);
+
+    errors = text(&received.errors);
+    assert_int_equal(strncmp(errors, "{\"index\":0,\"code\":"
+                                     "\"invalid_event\",", 35), 0);
+    assert_non_null(strstr(errors, "},{\"index\":2,\"code\":"
+                                   "\"invalid_event\","));
+}
+
+
+static void
+a_batch_without_a_good_event_is_refused_with_all_reasons(void **state)
+{
+    (void) state;
+
+    refused("[7,{\"type\":\"nonsense\"}]", KNOCK_E_INVALID_EVENT);
+
+    assert_non_null(strstr(text(&received.errors), "{\"index\":0,"));
+    assert_non_null(strstr(text(&received.errors), ",{\"index\":1,"));
+}
+
+
+static void
+an_event_without_actions_is_ignored(void **state)
+{
+    (void) state;
+
+    taken("{\"type\":\"track\",\"event\":\"T\"}");
+
+    assert_string_equal(units(),
+        "1 0 '' 0 0 '' 0 i 6 track/T '' 0 '' 0 0");
+    assert_string_equal(key(6), "k:{e}:catalogue:segment");
+    assert_string_equal(key(7), "k:{e}:catalogue_info:segment");
+    assert_string_equal(key(8), "k:{e}:log:segment");
+}
+
+
+static void
+an_identify_is_an_upsert(void **state)
+{
+    (void) state;
+
+    taken("{\"type\":\"identify\",\"userId\":7,\"traits\":{\"o\":{\"a\":1},"
+          "\"phone\":\"+1\"}}");
+
+    assert_string_equal(units(),
+        "1 1 '' 0 0 '' 0 p 6 identify '' 0 '' "
+        "1 9 e 67 3 1 id \"7\" "
+        "updated_at \"2024-01-02T03:04:05.678Z\" phone_number \"+1\" "
+        "o {\"a\":1} 0");
+    assert_string_equal(key(9), "k:{e}:user:7");
+}
+
+
+static void
+an_identify_without_user_or_switch_is_ignored(void **state)
+{
+    (void) state;
+
+    taken("{\"type\":\"identify\",\"traits\":{\"a\":1}}");
+    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 identify '' 0 '' 0 0");
+
+    configure(NULL, 0, NULL, 0);
+    taken("{\"type\":\"identify\",\"userId\":\"u1\"}");
+    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 identify '' 0 '' 0 0");
+}
+
+
+static void
+each_recipient_is_a_run(void **state)
+{
+    const char  *docs[] = { doc_b, doc_a }, *u, *one, *two;
+
+    (void) state;
+
+    configure(NULL, 0, docs, 2);
+
+    taken("{\"type\":\"track\",\"event\":\"T\",\"properties\":{\"r\":"
+          "[\"u1\",{\"id\":\"u3\",\"x\":1}],\"a\":\"u9\","
+          "\"t\":{\"id\":\"acme\",\"n\":1}}}");
+
+    u = units();
+
+    /* ops: the inline recipient, the tenant; then action a, action b */
+
+    assert_int_equal(strncmp(u, "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 2 "
+                                "10 r ", 43), 0);
+    assert_string_equal(key(9), "k:{e}:user:u1");
+    assert_string_equal(key(10), "k:{e}:user:u3");
+    assert_string_equal(key(11), "k:{e}:user:u9");
+    assert_string_equal(key(12), "k:{e}:object:$tenants:acme");
+    assert_string_equal(key(13), "k:{e}:user:u2");
+    assert_int_equal(apply.keys.n, 13);
+
+    assert_non_null(strstr(u, " x 1 12 r "));
+    assert_non_null(strstr(u, " collection \"$tenants\" "));
+
+    one = strstr(u, " n 1 2 11 2 9 {\"id\":");
+    assert_non_null(one);
+    assert_non_null(strstr(one, "\"action\":\"a\""));
+
+    two = strstr(one, " 0 2 9 {\"id\":");
+    assert_non_null(two);
+    assert_null(strstr(two, "\"action\":\"a\""));
+    assert_non_null(strstr(two, " 13 {\"id\":"));
+}
+
+
+static void
+a_failed_action_stands_empty_in_its_place(void **state)
+{
+    const char  *docs[] = { doc_a, doc_b }, *u;
+
+    (void) state;
+
+    configure(NULL, 0, docs, 2);
+    taken("{\"type\":\"track\",\"event\":\"T\"}");
+
+    u = units();
+    assert_int_equal(strncmp(u, "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 0 2 "
+                                "0 0 0 2 ", 48), 0);
+    assert_int_equal(strncmp(text(&received.errors),
+                             "{\"index\":0,\"action\":\"a\",\"code\":"
+                             "\"recipients_missing\",", 54), 0);
+}
+
+
+static void
+an_event_whose_actions_all_fail_has_failed(void **state)
+{
+    const char  *docs[] = { doc_a };
+
+    (void) state;
+
+    configure(NULL, 0, docs, 1);
+    taken("{\"type\":\"track\",\"event\":\"T\",\"messageId\":\"m\"}");
+    assert_string_equal(units(),
+                        "1 0 '' 0 0 '' 1 f 6 track/T '' 0 '' 0 1 0 0");
+
+    taken("[{\"type\":\"page\"},{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":[1,2,3,4]}}]");
+    assert_non_null(strstr(text(&received.errors),
+                           "{\"index\":1,\"action\":\"a\",\"code\":"
+                           "\"too_many_recipients\","));
+}
+
+
+static void
+an_event_with_a_message_id_has_a_mark(void **state)
+{
+    size_t        i, j;
+    knock_str_t  *marks;
+
+    (void) state;
+
+    taken("[{\"type\":\"page\",\"messageId\":\"m1\"},{\"type\":\"page\"},"
+          "{\"type\":\"page\",\"messageId\":\"\"},"
+          "{\"type\":\"page\",\"messageId\":7}]");
+    taken("[{\"type\":\"page\",\"messageId\":\"m2\"},"
+          "{\"type\":\"screen\",\"messageId\":\"m1\"},"
+          "{\"type\":\"page\",\"messageId\":\"m1\",\"x\":1}]");
+
+    marks = apply.marks.items;
+
+    for (i = 0; i < apply.marks.n; i++) {
+        assert_int_equal(marks[i].len, KNOCK_MARK_LEN);
+    }
+
+    /* the id and the event key make the mark, nothing else */
+
+    assert_true(knock_str_eq(&marks[0], &marks[apply.marks.n - 1]));
+
+    for (i = 0; i < apply.marks.n - 1; i++) {
+        for (j = 0; j < i; j++) {
+            assert_false(knock_str_eq(&marks[i], &marks[j]));
+        }
+    }
+
+    assert_in_range(apply.marks.n, 4, 5);
+}
+
+
+static void
+without_idempotency_there_are_no_marks(void **state)
+{
+    const char  *fields[] = { "segment/idempotency_enabled", "0" };
+
+    (void) state;
+
+    configure(fields, 2, NULL, 0);
+    taken("{\"type\":\"page\",\"messageId\":\"m1\"}");
+
+    assert_int_equal(apply.marks.n, 0);
+    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 page '' 0 '' 0 0");
+}
+
+
+static void
+samples_are_taken_while_there_are_some(void **state)
+{
+    (void) state;
+
+    samples = 2;
+
+    taken("[{\"type\":\"page\", \"n\":1.0},{\"type\":\"alias\"},"
+          "{\"type\":\"group\"}]");
+
+    assert_int_equal(samples, 0);
+    assert_string_equal(units(),
+        "3 0 '' 0 0 '' 0 i 6 page {\"type\":\"page\", \"n\":1.0} 0 '' 0 0 "
+        "0 i 6 alias {\"type\":\"alias\"} 0 '' 0 0 0 i 6 group '' 0 '' 0 0");
+}
+
+
+static void
+a_large_event_is_no_sample(void **state)
+{
+    (void) state;
+
+    samples = 1;
+    taken(repeat("{\"type\":\"page\",\"x\":\"", "y", KNOCK_MAX_SAMPLE,
+                 "\"}"));
+
+    assert_int_equal(samples, 1);
+    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 page '' 0 '' 0 0");
+}
+
+
+static void
+what_is_logged_where(void **state)
+{
+    size_t       i;
+    const char  *docs[] = { doc_a }, *u;
+
+    static const struct {
+        knock_log_e  log;
+        const char  *event;
+        const char  *logged;
+    } rows[] = {
+        { KNOCK_LOG_OFF, "{\"type\":\"page\"}", NULL },
+        { KNOCK_LOG_ON, "{\"type\":\"page\"}", "\"reason\":\"no_action\"" },
+        { KNOCK_LOG_ON, "{\"type\":\"identify\",\"userId\":\"u\"}",
+          "\"reason\":\"identify_disabled\"" },
+        { KNOCK_LOG_ON, "{\"type\":\"track\",\"event\":\"T\"}",
+          "\"error\":\"recipients_missing\"" },
+        { KNOCK_LOG_ON, "{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":\"u1\"}}", "\"recipients\":[\"u1\"]" },
+        { KNOCK_LOG_ERRORS, "{\"type\":\"page\"}", NULL },
+        { KNOCK_LOG_ERRORS, "{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":\"u1\"}}", NULL },
+        { KNOCK_LOG_ERRORS, "{\"type\":\"track\",\"event\":\"T\"}",
+          "\"error\":\"recipients_missing\"" },
+        { KNOCK_LOG_OFF, "{\"type\":\"track\",\"event\":\"T\"}", NULL },
+    };
+
+    (void) state;
+
+    for (i = 0; i < N(rows); i++) {
+        configure(NULL, 0, docs, 1);
+        in.log = rows[i].log;
+        taken(rows[i].event);
+
+        u = units();
+
+        if (rows[i].logged == NULL) {
+            assert_null(strstr(u, "received_at"));
+            continue;
+        }
+
+        if (strstr(u, rows[i].logged) == NULL
+            || strstr(u, " 8 {\"event\":") == NULL)
+        {
+            fail_msg("row %zu: %s", i, u);
+        }
+    }
+}
+
+
+static void
+a_need_merges_what_is_stored(void **state)
+{
+    knock_str_t   base;
+    knock_need_t  need;
+
+    (void) state;
+
+    memset(&need, 0, sizeof(knock_need_t));
+
+    base = str("{\"b\":2}");
+    need.verdicts = str("y");
+    need.bases = &base;
+    need.nbases = 1;
+    in.need = &need;
+
+    taken("{\"type\":\"identify\",\"userId\":\"u1\","
+          "\"traits\":{\"o\":{\"a\":1}}}");
+
+    assert_int_equal(strncmp(units(), "1 1 y 1 {\"b\":2} 0 '' 0 p ", 27), 0);
+    assert_non_null(strstr(units(), " o {\"b\":2,\"a\":1} 0"));
+}
+
+
+static void
+a_body_can_be_received_again(void **state)
+{
+    const char  *docs[] = { doc_a }, *first;
+    const char  *body = "{\"type\":\"track\",\"event\":\"T\","
+                        "\"messageId\":\"m1\",\"properties\":{\"r\":"
+                        "[{\"id\":\"u1\",\"o\":{}}]}}";
+
+    (void) state;
+
+    configure(NULL, 0, docs, 1);
+    taken(body);
+    first = units();
+
+    configure(NULL, 0, docs, 1);
+    taken(body);
+    assert_string_equal(units(), first);
+}
+
+
+#undef t
+#define t(name)  cmocka_unit_test_setup_teardown(name, begin, teardown)
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        t(a_body_is_one_event_an_array_or_a_batch),
+        t(a_body_that_is_no_event),
+        t(an_empty_body_says_to_look_at_the_mapping),
+        t(an_endpoint_that_is_switched_off_refuses),
+        t(with_a_secret_the_signature_is_checked),
+        t(a_batch_over_the_limit),
+        t(the_depth_of_an_event_is_limited_alike_in_a_batch),
+        t(the_bad_events_of_a_batch_are_listed),
+        t(a_batch_without_a_good_event_is_refused_with_all_reasons),
+        t(an_event_without_actions_is_ignored),
+        t(an_identify_is_an_upsert),
+        t(an_identify_without_user_or_switch_is_ignored),
+        t(each_recipient_is_a_run),
+        t(a_failed_action_stands_empty_in_its_place),
+        t(an_event_whose_actions_all_fail_has_failed),
+        t(an_event_with_a_message_id_has_a_mark),
+        t(without_idempotency_there_are_no_marks),
+        t(samples_are_taken_while_there_are_some),
+        t(a_large_event_is_no_sample),
+        t(what_is_logged_where),
+        t(a_need_merges_what_is_stored),
+        t(a_body_can_be_received_again)
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
