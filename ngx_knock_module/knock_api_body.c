@@ -1,67 +1,16 @@
 
-#include "knock_api.h"
-#include "knock_action.h"
-#include "knock_event.h"
-#include "knock_time.h"
-
-
-#define KNOCK_API_STR_(x)     #x
-#define KNOCK_API_STR(x)      KNOCK_API_STR_(x)
-
-#define KNOCK_API_MAX_FIELDS  8     /* of one object */
-
-#define KNOCK_API_REQUIRED    1
-#define KNOCK_API_NULLABLE    2     /* null is a value, not an absence */
-
-
-typedef struct knock_api_body_s   knock_api_body_t;
-typedef struct knock_api_field_s  knock_api_field_t;
-
-
 /*
- * Of one value.  KNOCK_OK, with *str the decoded string of a string;
- * KNOCK_DECLINED: not what is expected; KNOCK_ERROR with the error filled.
+ * The bodies of the control API: the fields that each call takes, and what is
+ * made of them.
  */
 
-typedef int knock_api_check_t(knock_api_body_t *b,
-    const knock_api_field_t *field, const knock_json_t *v, knock_str_t *str);
+#include "knock_api_internal.h"
+#include "knock_time.h"
+
 
 /* what is left to do when the fields are right */
 
 typedef int knock_api_read_t(knock_api_body_t *b);
-
-
-/* a body under examination */
-
-struct knock_api_body_s {
-    knock_arena_t        *arena;
-    uint64_t              now;
-    knock_api_request_t  *req;
-    knock_error_t        *err;
-    const knock_json_t   *root;
-};
-
-
-/* where in the request a value goes: its string, text, token or truth */
-
-typedef enum {
-    KNOCK_API_SET_NOTHING = 0,
-    KNOCK_API_SET_STRING,
-    KNOCK_API_SET_TEXT,
-    KNOCK_API_SET_VALUE,
-    KNOCK_API_SET_TRUTH
-} knock_api_set_e;
-
-
-struct knock_api_field_s {
-    const char           *name;
-    knock_api_check_t    *check;
-    size_t                max;      /* bytes of a string, elements */
-    unsigned              flags;
-    knock_api_set_e       set;
-    size_t                offset;   /* in the request */
-    const char           *expected; /* what stands after "expected" */
-};
 
 
 typedef struct {
@@ -72,31 +21,6 @@ typedef struct {
 } knock_api_form_t;
 
 
-static int knock_api_fields(knock_api_body_t *b, const char *prefix,
-    const knock_api_field_t *fields, const knock_json_t *object);
-static int knock_api_collect(knock_api_body_t *b, const char *prefix,
-    const knock_api_field_t *fields, const knock_json_t *object,
-    const knock_json_t **values);
-static void knock_api_set(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, const knock_str_t *str);
-static int knock_api_decoded(knock_api_body_t *b, const knock_json_t *v,
-    knock_str_t *str);
-
-static knock_api_check_t  knock_api_string;
-static knock_api_check_t  knock_api_key;
-static knock_api_check_t  knock_api_key_of_path;
-static knock_api_check_t  knock_api_environment;
-static knock_api_check_t  knock_api_kind;
-static knock_api_check_t  knock_api_secret;
-static knock_api_check_t  knock_api_boolean;
-static knock_api_check_t  knock_api_object;
-static knock_api_check_t  knock_api_resource;
-static knock_api_check_t  knock_api_resource_type;
-static knock_api_check_t  knock_api_existing;
-static knock_api_check_t  knock_api_recipients;
-static knock_api_check_t  knock_api_users;
-static int knock_api_id(knock_api_body_t *b, const knock_json_t *v);
-
 static knock_api_read_t  knock_api_read_named;
 static knock_api_read_t  knock_api_read_workflow;
 static knock_api_read_t  knock_api_read_endpoint;
@@ -106,55 +30,41 @@ static knock_api_read_t  knock_api_read_commit;
 static knock_api_read_t  knock_api_read_user;
 static void knock_api_default_name(knock_api_body_t *b, knock_buf_t *buf,
     const knock_str_t *key);
-static int knock_api_inline(knock_api_body_t *b, const char *name);
 
 
-#define KNOCK_API_TO(member)  offsetof(knock_api_request_t, member)
-
-#define KNOCK_API_EXPECTED_KEY                                               \
-    "1 to " KNOCK_API_STR(KNOCK_MAX_KEY) " of the characters A-Z, a-z, "     \
-    "0-9, \"_\" and \"-\""
-
-#define KNOCK_API_EXPECTED_ENVIRONMENT                                       \
-    "an environment's key: 1 to " KNOCK_API_STR(KNOCK_MAX_KEY) " of the "    \
-    "characters a-z, 0-9, \"_\" and \"-\""
+#define KNOCK_API_EXPECTED_ENV_KEY                                           \
+    "an environment's key: " KNOCK_API_EXPECTED_ENVIRONMENT
 
 #define KNOCK_API_EXPECTED_STRING(max)                                       \
     "a string of at most " KNOCK_API_STR(max) " bytes"
 
-#define KNOCK_API_EXPECTED_ID                                                \
-    "an id: a string of 1 to " KNOCK_API_STR(KNOCK_MAX_ID) " bytes without " \
-    "control characters, or an integer"
-
 
 #define KNOCK_API_FIELD_NAME                                                 \
-    { "name", knock_api_string, KNOCK_API_MAX_NAME, 0, KNOCK_API_SET_TEXT,   \
-      KNOCK_API_TO(name), KNOCK_API_EXPECTED_STRING(KNOCK_API_MAX_NAME) }
+    { "name", knock_api_is_string, KNOCK_API_MAX_NAME, 0,                    \
+      KNOCK_API_SET_TEXT, KNOCK_API_TO(name),                                \
+      KNOCK_API_EXPECTED_STRING(KNOCK_API_MAX_NAME) }
 
 #define KNOCK_API_FIELD_MESSAGE                                              \
-    { "message", knock_api_string, KNOCK_API_MAX_MESSAGE, 0,                 \
+    { "message", knock_api_is_string, KNOCK_API_MAX_MESSAGE, 0,              \
       KNOCK_API_SET_TEXT, KNOCK_API_TO(message),                             \
       KNOCK_API_EXPECTED_STRING(KNOCK_API_MAX_MESSAGE) }
 
 #define KNOCK_API_FIELD_AUTHOR                                               \
-    { "author", knock_api_string, KNOCK_API_MAX_AUTHOR, 0,                   \
+    { "author", knock_api_is_string, KNOCK_API_MAX_AUTHOR, 0,                \
       KNOCK_API_SET_TEXT, KNOCK_API_TO(author),                              \
       KNOCK_API_EXPECTED_STRING(KNOCK_API_MAX_AUTHOR) }
 
 #define KNOCK_API_FIELD_RESOURCE                                             \
-    { "resource", knock_api_resource, 0, 0, KNOCK_API_SET_NOTHING, 0,        \
+    { "resource", knock_api_is_resource, 0, 0, KNOCK_API_SET_NOTHING, 0,     \
       "{\"type\": \"workflow\" or \"action\", \"key\": ...}" }
 
 #define KNOCK_API_FIELD_SWITCH(name)                                         \
-    { name, knock_api_boolean, 0, 0, KNOCK_API_SET_NOTHING, 0,               \
+    { name, knock_api_is_boolean, 0, 0, KNOCK_API_SET_NOTHING, 0,            \
       "true or false" }
 
 #define KNOCK_API_FIELD_EXISTING(name)                                       \
-    { #name, knock_api_existing, 0, 0, KNOCK_API_SET_VALUE,                  \
+    { #name, knock_api_is_existing, 0, 0, KNOCK_API_SET_VALUE,               \
       KNOCK_API_TO(name), KNOCK_API_EXPECTED_ID }
-
-#define KNOCK_API_FIELD_END                                                  \
-    { NULL, NULL, 0, 0, KNOCK_API_SET_NOTHING, 0, NULL }
 
 
 static const knock_api_field_t  knock_api_no_fields[] = {
@@ -164,14 +74,14 @@ static const knock_api_field_t  knock_api_no_fields[] = {
 
 static const knock_api_field_t  knock_api_environment_fields[] = {
 
-    { "key", knock_api_environment, 0, KNOCK_API_REQUIRED,
+    { "key", knock_api_is_environment, 0, KNOCK_API_REQUIRED,
       KNOCK_API_SET_STRING, KNOCK_API_TO(new_key),
-      KNOCK_API_EXPECTED_ENVIRONMENT },
+      KNOCK_API_EXPECTED_ENV_KEY },
 
     KNOCK_API_FIELD_NAME,
 
-    { "after", knock_api_environment, 0, 0, KNOCK_API_SET_STRING,
-      KNOCK_API_TO(after), KNOCK_API_EXPECTED_ENVIRONMENT },
+    { "after", knock_api_is_environment, 0, 0, KNOCK_API_SET_STRING,
+      KNOCK_API_TO(after), KNOCK_API_EXPECTED_ENV_KEY },
 
     KNOCK_API_FIELD_END
 };
@@ -179,10 +89,10 @@ static const knock_api_field_t  knock_api_environment_fields[] = {
 
 static const knock_api_field_t  knock_api_source_fields[] = {
 
-    { "key", knock_api_key, 0, KNOCK_API_REQUIRED, KNOCK_API_SET_STRING,
+    { "key", knock_api_is_key, 0, KNOCK_API_REQUIRED, KNOCK_API_SET_STRING,
       KNOCK_API_TO(new_key), KNOCK_API_EXPECTED_KEY },
 
-    { "kind", knock_api_kind, 0, 0, KNOCK_API_SET_NOTHING, 0,
+    { "kind", knock_api_is_kind, 0, 0, KNOCK_API_SET_NOTHING, 0,
       "\"segment\"" },
 
     KNOCK_API_FIELD_NAME,
@@ -192,7 +102,7 @@ static const knock_api_field_t  knock_api_source_fields[] = {
 
 static const knock_api_field_t  knock_api_source_patch_fields[] = {
 
-    { "name", knock_api_string, KNOCK_API_MAX_NAME, KNOCK_API_REQUIRED,
+    { "name", knock_api_is_string, KNOCK_API_MAX_NAME, KNOCK_API_REQUIRED,
       KNOCK_API_SET_TEXT, KNOCK_API_TO(name),
       KNOCK_API_EXPECTED_STRING(KNOCK_API_MAX_NAME) },
 
@@ -206,7 +116,7 @@ static const knock_api_field_t  knock_api_endpoint_fields[] = {
     KNOCK_API_FIELD_SWITCH("identify_enabled"),
     KNOCK_API_FIELD_SWITCH("idempotency_enabled"),
 
-    { "signing_secret", knock_api_secret, KNOCK_API_MAX_SECRET,
+    { "signing_secret", knock_api_is_secret, KNOCK_API_MAX_SECRET,
       KNOCK_API_NULLABLE, KNOCK_API_SET_NOTHING, 0,
       "a string of 1 to " KNOCK_API_STR(KNOCK_API_MAX_SECRET) " bytes, or "
       "null to remove it" },
@@ -217,12 +127,12 @@ static const knock_api_field_t  knock_api_endpoint_fields[] = {
 
 static const knock_api_field_t  knock_api_workflow_fields[] = {
 
-    { "key", knock_api_key_of_path, 0, 0, KNOCK_API_SET_NOTHING, 0,
+    { "key", knock_api_is_key_of_path, 0, 0, KNOCK_API_SET_NOTHING, 0,
       "the key of the path, or leave it out" },
 
     KNOCK_API_FIELD_NAME,
 
-    { "definition", knock_api_object, 0, 0, KNOCK_API_SET_NOTHING, 0,
+    { "definition", knock_api_is_object, 0, 0, KNOCK_API_SET_NOTHING, 0,
       "an object" },
 
     KNOCK_API_FIELD_END
@@ -231,14 +141,14 @@ static const knock_api_field_t  knock_api_workflow_fields[] = {
 
 static const knock_api_field_t  knock_api_preview_fields[] = {
 
-    { "event", knock_api_object, 0, KNOCK_API_REQUIRED, KNOCK_API_SET_VALUE,
-      KNOCK_API_TO(event), "an event, as an object" },
+    { "event", knock_api_is_object, 0, KNOCK_API_REQUIRED,
+      KNOCK_API_SET_VALUE, KNOCK_API_TO(event), "an event, as an object" },
 
-    { "environment", knock_api_environment, 0, KNOCK_API_REQUIRED,
+    { "environment", knock_api_is_environment, 0, KNOCK_API_REQUIRED,
       KNOCK_API_SET_STRING, KNOCK_API_TO(preview_environment),
-      KNOCK_API_EXPECTED_ENVIRONMENT },
+      KNOCK_API_EXPECTED_ENV_KEY },
 
-    { "action", knock_api_object, 0, 0, KNOCK_API_SET_VALUE,
+    { "action", knock_api_is_object, 0, 0, KNOCK_API_SET_VALUE,
       KNOCK_API_TO(action), "an action that is not saved, as an object" },
 
     KNOCK_API_FIELD_END
@@ -247,8 +157,8 @@ static const knock_api_field_t  knock_api_preview_fields[] = {
 
 static const knock_api_field_t  knock_api_active_fields[] = {
 
-    { "active", knock_api_boolean, 0, KNOCK_API_REQUIRED, KNOCK_API_SET_TRUTH,
-      KNOCK_API_TO(active), "true or false" },
+    { "active", knock_api_is_boolean, 0, KNOCK_API_REQUIRED,
+      KNOCK_API_SET_TRUTH, KNOCK_API_TO(active), "true or false" },
 
     KNOCK_API_FIELD_END
 };
@@ -256,7 +166,7 @@ static const knock_api_field_t  knock_api_active_fields[] = {
 
 static const knock_api_field_t  knock_api_test_fields[] = {
 
-    { "recipients", knock_api_recipients, KNOCK_API_MAX_ELEMENTS,
+    { "recipients", knock_api_is_recipients, KNOCK_API_MAX_ELEMENTS,
       KNOCK_API_REQUIRED, KNOCK_API_SET_VALUE, KNOCK_API_TO(recipients),
       "an array of 1 to " KNOCK_API_STR(KNOCK_API_MAX_ELEMENTS) " ids of "
       "users" },
@@ -264,8 +174,8 @@ static const knock_api_field_t  knock_api_test_fields[] = {
     KNOCK_API_FIELD_EXISTING(actor),
     KNOCK_API_FIELD_EXISTING(tenant),
 
-    { "data", knock_api_object, 0, 0, KNOCK_API_SET_VALUE, KNOCK_API_TO(data),
-      "an object" },
+    { "data", knock_api_is_object, 0, 0, KNOCK_API_SET_VALUE,
+      KNOCK_API_TO(data), "an object" },
 
     KNOCK_API_FIELD_END
 };
@@ -281,9 +191,9 @@ static const knock_api_field_t  knock_api_commit_fields[] = {
 
 static const knock_api_field_t  knock_api_publish_fields[] = {
 
-    { "to", knock_api_environment, 0, KNOCK_API_REQUIRED,
+    { "to", knock_api_is_environment, 0, KNOCK_API_REQUIRED,
       KNOCK_API_SET_STRING, KNOCK_API_TO(to),
-      KNOCK_API_EXPECTED_ENVIRONMENT },
+      KNOCK_API_EXPECTED_ENV_KEY },
 
     KNOCK_API_FIELD_MESSAGE,
     KNOCK_API_FIELD_AUTHOR,
@@ -299,22 +209,9 @@ static const knock_api_field_t  knock_api_revert_fields[] = {
 };
 
 
-static const knock_api_field_t  knock_api_resource_fields[] = {
-
-    { "type", knock_api_resource_type, 0, KNOCK_API_REQUIRED,
-      KNOCK_API_SET_STRING, KNOCK_API_TO(resource_type),
-      "\"workflow\" or \"action\"" },
-
-    { "key", knock_api_key, 0, KNOCK_API_REQUIRED, KNOCK_API_SET_STRING,
-      KNOCK_API_TO(resource_key), KNOCK_API_EXPECTED_KEY },
-
-    KNOCK_API_FIELD_END
-};
-
-
 static const knock_api_field_t  knock_api_bulk_fields[] = {
 
-    { "users", knock_api_users, KNOCK_API_MAX_ELEMENTS, KNOCK_API_REQUIRED,
+    { "users", knock_api_is_users, KNOCK_API_MAX_ELEMENTS, KNOCK_API_REQUIRED,
       KNOCK_API_SET_VALUE, KNOCK_API_TO(users),
       "an array of 1 to " KNOCK_API_STR(KNOCK_API_MAX_ELEMENTS) " users, "
       "objects with an \"id\"" },
@@ -407,424 +304,6 @@ knock_api_body(knock_arena_t *arena, const knock_str_t *body, uint64_t now,
     }
 
     return form->read ? form->read(&b) : KNOCK_OK;
-}
-
-
-/* checks an object's members and puts into the request what goes there */
-
-static int
-knock_api_fields(knock_api_body_t *b, const char *prefix,
-    const knock_api_field_t *fields, const knock_json_t *object)
-{
-    int                       rc;
-    size_t                    i;
-    knock_str_t               str;
-    const knock_json_t       *v, *values[KNOCK_API_MAX_FIELDS] = { NULL };
-    const knock_api_field_t  *field;
-
-    if (knock_api_collect(b, prefix, fields, object, values) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
-
-    for (i = 0; fields[i].name; i++) {
-        field = &fields[i];
-        v = values[i];
-
-        if (v == NULL) {
-            if (field->flags & KNOCK_API_REQUIRED) {
-                return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                                       "\"%s%s\" is required: expected %s",
-                                       prefix, field->name, field->expected);
-            }
-
-            continue;
-        }
-
-        str.len = 0;
-        str.data = NULL;
-
-        rc = field->check(b, field, v, &str);
-
-        if (rc == KNOCK_DECLINED) {
-            return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                                   "\"%s%s\": expected %s", prefix,
-                                   field->name, field->expected);
-        }
-
-        if (rc != KNOCK_OK) {
-            return KNOCK_ERROR;
-        }
-
-        knock_api_set(b, field, v, &str);
-    }
-
-    return KNOCK_OK;
-}
-
-
-/* the value of each field, the last one of a duplicated */
-
-static int
-knock_api_collect(knock_api_body_t *b, const char *prefix,
-    const knock_api_field_t *fields, const knock_json_t *object,
-    const knock_json_t **values)
-{
-    int                  len;
-    size_t               i, n;
-    knock_str_t          name;
-    const knock_json_t  *key, *v;
-
-    key = knock_json_first(object);
-
-    for (n = object->count; n; n--) {
-
-        v = knock_json_next(key);
-
-        for (i = 0; fields[i].name; i++) {
-            name.len = strlen(fields[i].name);
-            name.data = (unsigned char *) fields[i].name;
-
-            if (knock_json_string_eq(key, &name)) {
-                break;
-            }
-        }
-
-        if (fields[i].name == NULL) {
-            len = (key->len < KNOCK_ERROR_MESSAGE) ? (int) key->len
-                                                   : KNOCK_ERROR_MESSAGE;
-
-            return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                                   "there is no such field, remove it: "
-                                   "%s%.*s", prefix, len, (char *) key->data);
-        }
-
-        values[i] = (v->type == KNOCK_JSON_NULL
-                     && (fields[i].flags & KNOCK_API_NULLABLE) == 0)
-                    ? NULL : v;
-
-        key = knock_json_next(v);
-    }
-
-    return KNOCK_OK;
-}
-
-
-static void
-knock_api_set(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, const knock_str_t *str)
-{
-    void  *to;
-
-    to = (char *) b->req + field->offset;
-
-    switch (field->set) {
-
-    case KNOCK_API_SET_STRING:
-        *(knock_str_t *) to = *str;
-        break;
-
-    case KNOCK_API_SET_TEXT:
-        *(knock_str_t *) to = knock_json_text(v);
-        break;
-
-    case KNOCK_API_SET_VALUE:
-        *(const knock_json_t **) to = v;
-        break;
-
-    case KNOCK_API_SET_TRUTH:
-        *(int *) to = (v->type == KNOCK_JSON_TRUE);
-        break;
-
-    case KNOCK_API_SET_NOTHING:
-        break;
-    }
-}
-
-
-/* the checks */
-
-static int
-knock_api_string(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int  rc;
-
-    rc = knock_api_decoded(b, v, str);
-
-    return (rc == KNOCK_OK && str->len > field->max) ? KNOCK_DECLINED : rc;
-}
-
-
-static int
-knock_api_decoded(knock_api_body_t *b, const knock_json_t *v,
-    knock_str_t *str)
-{
-    if (v->type != KNOCK_JSON_STRING) {
-        return KNOCK_DECLINED;
-    }
-
-    return knock_json_string(b->arena, v, str) == KNOCK_OK
-           ? KNOCK_OK : knock_error_memory(b->err);
-}
-
-
-static int
-knock_api_key(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int  rc;
-
-    (void) field;
-
-    rc = knock_api_decoded(b, v, str);
-
-    return (rc == KNOCK_OK && !knock_key_valid(str)) ? KNOCK_DECLINED : rc;
-}
-
-
-static int
-knock_api_environment(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int  rc;
-
-    (void) field;
-
-    rc = knock_api_decoded(b, v, str);
-
-    return (rc == KNOCK_OK && !knock_api_environment_valid(str))
-           ? KNOCK_DECLINED : rc;
-}
-
-
-static int
-knock_api_key_of_path(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    (void) field;
-    (void) str;
-
-    return v->type == KNOCK_JSON_STRING
-           && knock_json_string_eq(v, &b->req->key) ? KNOCK_OK
-                                                    : KNOCK_DECLINED;
-}
-
-
-static int
-knock_api_kind(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    static const knock_str_t  segment = knock_string("segment");
-
-    (void) b;
-    (void) field;
-    (void) str;
-
-    return v->type == KNOCK_JSON_STRING && knock_json_string_eq(v, &segment)
-           ? KNOCK_OK : KNOCK_DECLINED;
-}
-
-
-static int
-knock_api_secret(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int  rc;
-
-    if (v->type == KNOCK_JSON_NULL) {
-        return KNOCK_OK;
-    }
-
-    rc = knock_api_string(b, field, v, str);
-
-    return (rc == KNOCK_OK && str->len == 0) ? KNOCK_DECLINED : rc;
-}
-
-
-static int
-knock_api_boolean(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    (void) b;
-    (void) field;
-    (void) str;
-
-    return v->type == KNOCK_JSON_TRUE || v->type == KNOCK_JSON_FALSE
-           ? KNOCK_OK : KNOCK_DECLINED;
-}
-
-
-static int
-knock_api_object(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    (void) b;
-    (void) field;
-    (void) str;
-
-    return v->type == KNOCK_JSON_OBJECT ? KNOCK_OK : KNOCK_DECLINED;
-}
-
-
-static int
-knock_api_resource(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    (void) field;
-    (void) str;
-
-    if (v->type != KNOCK_JSON_OBJECT) {
-        return KNOCK_DECLINED;
-    }
-
-    return knock_api_fields(b, "resource.", knock_api_resource_fields, v);
-}
-
-
-static int
-knock_api_resource_type(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int  rc;
-
-    (void) field;
-
-    rc = knock_api_decoded(b, v, str);
-
-    if (rc != KNOCK_OK) {
-        return rc;
-    }
-
-    return knock_str_is(str, "workflow") || knock_str_is(str, "action")
-           ? KNOCK_OK : KNOCK_DECLINED;
-}
-
-
-static int
-knock_api_existing(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    (void) str;
-
-    if (v->type == KNOCK_JSON_OBJECT) {
-        return knock_api_inline(b, field->name);
-    }
-
-    return knock_api_id(b, v);
-}
-
-
-static int
-knock_api_recipients(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int                  rc;
-    uint32_t             i;
-    const knock_json_t  *element;
-
-    (void) str;
-
-    if (v->type != KNOCK_JSON_ARRAY || v->count == 0 || v->count > field->max)
-    {
-        return KNOCK_DECLINED;
-    }
-
-    element = knock_json_first(v);
-
-    for (i = 0; i < v->count; i++, element = knock_json_next(element)) {
-
-        if (element->type == KNOCK_JSON_OBJECT) {
-            return knock_api_inline(b, field->name);
-        }
-
-        rc = knock_api_id(b, element);
-
-        if (rc == KNOCK_DECLINED) {
-            return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                                   "\"recipients[%u]\": expected "
-                                   KNOCK_API_EXPECTED_ID, (unsigned) i);
-        }
-
-        if (rc != KNOCK_OK) {
-            return rc;
-        }
-    }
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_api_users(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int                  rc;
-    uint32_t             i;
-    const knock_json_t  *user, *member;
-
-    (void) str;
-
-    if (v->type != KNOCK_JSON_ARRAY || v->count == 0 || v->count > field->max)
-    {
-        return KNOCK_DECLINED;
-    }
-
-    user = knock_json_first(v);
-
-    for (i = 0; i < v->count; i++, user = knock_json_next(user)) {
-
-        if (user->type != KNOCK_JSON_OBJECT) {
-            return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                                   "\"users[%u]\": expected an object with "
-                                   "an \"id\"", (unsigned) i);
-        }
-
-        member = knock_json_get(user, "id");
-        rc = member ? knock_api_id(b, member) : KNOCK_DECLINED;
-
-        if (rc == KNOCK_DECLINED) {
-            return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                                   "\"users[%u].id\"%s expected "
-                                   KNOCK_API_EXPECTED_ID, (unsigned) i,
-                                   member ? ":" : " is required:");
-        }
-
-        if (rc != KNOCK_OK) {
-            return rc;
-        }
-
-        member = knock_json_get(user, "collection");
-
-        if (member && member->type != KNOCK_JSON_NULL) {
-            return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                                   "\"users[%u].collection\": a user has "
-                                   "none, remove it", (unsigned) i);
-        }
-    }
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_api_id(knock_api_body_t *b, const knock_json_t *v)
-{
-    int          rc;
-    knock_str_t  id;
-
-    rc = knock_event_id(b->arena, v, &id);
-
-    return rc == KNOCK_ERROR ? knock_error_memory(b->err) : rc;
-}
-
-
-static int
-knock_api_inline(knock_api_body_t *b, const char *name)
-{
-    return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
-                           "\"%s\": the test runner takes existing ones by id "
-                           "only and does not identify inline: identify it "
-                           "first, then give its id", name);
 }
 
 

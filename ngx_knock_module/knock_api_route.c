@@ -1,15 +1,16 @@
 
-#include "knock_api.h"
+/*
+ * Which call of the control API a method and a path are, and the keys and ids
+ * in that path.
+ */
+
+#include "knock_api_internal.h"
 #include "knock_action.h"
 #include "knock_event.h"
 
 
 #define KNOCK_API_BASE       "/v1/"
 #define KNOCK_API_MAX_PARTS  3          /* keys and ids of one path */
-
-
-#define KNOCK_API_STR_(x)    #x
-#define KNOCK_API_STR(x)     KNOCK_API_STR_(x)
 
 
 typedef struct {
@@ -28,13 +29,6 @@ typedef struct {
     int                (*check)(knock_arena_t *arena, knock_str_t *value);
     const char          *expected;
 } knock_api_part_t;
-
-
-typedef struct {
-    const char          *name;
-    int                (*set)(knock_api_request_t *req,
-                              const knock_str_t *value, knock_error_t *err);
-} knock_api_parameter_t;
 
 
 /* a part of the path as it was found: still encoded */
@@ -59,21 +53,6 @@ static int knock_api_check_environment(knock_arena_t *arena,
     knock_str_t *value);
 static int knock_api_check_id(knock_arena_t *arena, knock_str_t *value);
 static int knock_api_check_event(knock_arena_t *arena, knock_str_t *value);
-static int knock_api_query(knock_arena_t *arena, const knock_str_t *query,
-    knock_api_request_t *req, knock_error_t *err);
-static int knock_api_parameter(knock_arena_t *arena, const knock_str_t *pair,
-    knock_api_request_t *req, knock_error_t *err);
-static int knock_api_set_limit(knock_api_request_t *req,
-    const knock_str_t *value, knock_error_t *err);
-static int knock_api_set_cursor(knock_api_request_t *req,
-    const knock_str_t *value, knock_error_t *err);
-static int knock_api_set_status(knock_api_request_t *req,
-    const knock_str_t *value, knock_error_t *err);
-static int knock_api_decode(knock_arena_t *arena, const knock_str_t *raw,
-    int plus, knock_str_t *value);
-static int knock_api_hex(unsigned char c);
-static int knock_api_json(knock_arena_t *arena, const knock_str_t *value,
-    knock_json_t **token);
 
 
 /*
@@ -143,10 +122,6 @@ static const knock_api_route_t  knock_api_route_table[] = {
 };
 
 
-#define KNOCK_API_EXPECTED_KEY                                               \
-    "1 to " KNOCK_API_STR(KNOCK_MAX_KEY) " of the characters A-Z, a-z, "     \
-    "0-9, \"_\" and \"-\""
-
 static const knock_api_part_t  knock_api_part_table[] = {
 
     { 'S', "a source's key", offsetof(knock_api_request_t, source),
@@ -154,9 +129,7 @@ static const knock_api_part_t  knock_api_part_table[] = {
 
     { 'E', "an environment's key",
       offsetof(knock_api_request_t, environment),
-      knock_api_check_environment,
-      "1 to " KNOCK_API_STR(KNOCK_MAX_KEY) " of the characters a-z, 0-9, "
-      "\"_\" and \"-\"" },
+      knock_api_check_environment, KNOCK_API_EXPECTED_ENVIRONMENT },
 
     { 'W', "a workflow's key", offsetof(knock_api_request_t, key),
       knock_api_check_key, KNOCK_API_EXPECTED_KEY },
@@ -182,23 +155,10 @@ static const knock_api_part_t  knock_api_part_table[] = {
 };
 
 
-static const knock_api_parameter_t  knock_api_parameter_table[] = {
-    { "limit", knock_api_set_limit },
-    { "cursor", knock_api_set_cursor },
-    { "status", knock_api_set_status },
-    { NULL, NULL }
-};
-
-
 /* by knock_api_method_e */
 
 static const char *const  knock_api_methods[KNOCK_API_OTHER] = {
     "GET", "POST", "PUT", "PATCH", "DELETE"
-};
-
-
-static const char *const  knock_api_statuses[] = {
-    "processed", "ignored", "duplicate", "failed", NULL
 };
 
 
@@ -482,261 +442,4 @@ knock_api_environment_valid(const knock_str_t *key)
     }
 
     return knock_key_valid(key);
-}
-
-
-static int
-knock_api_query(knock_arena_t *arena, const knock_str_t *query,
-    knock_api_request_t *req, knock_error_t *err)
-{
-    knock_str_t     pair;
-    unsigned char  *p, *end;
-
-    p = query->data;
-    end = query->len ? p + query->len : p;
-
-    while (p < end) {
-
-        pair.data = p;
-
-        while (p < end && *p != '&') {
-            p++;
-        }
-
-        pair.len = (size_t) (p - pair.data);
-
-        if (pair.len != 0
-            && knock_api_parameter(arena, &pair, req, err) != KNOCK_OK)
-        {
-            return KNOCK_ERROR;
-        }
-
-        if (p < end) {
-            p++;
-        }
-    }
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_api_parameter(knock_arena_t *arena, const knock_str_t *pair,
-    knock_api_request_t *req, knock_error_t *err)
-{
-    int                           rc;
-    unsigned char                *p;
-    knock_str_t                   raw, name, value;
-    knock_json_t                 *token;
-    const knock_api_parameter_t  *parameter;
-
-    p = memchr(pair->data, '=', pair->len);
-
-    raw.data = pair->data;
-    raw.len = p ? (size_t) (p - pair->data) : pair->len;
-
-    rc = knock_api_decode(arena, &raw, ' ', &name);
-
-    if (rc == KNOCK_OK) {
-        raw.data = p ? p + 1 : pair->data + pair->len;
-        raw.len = (size_t) (pair->data + pair->len - raw.data);
-
-        rc = knock_api_decode(arena, &raw, ' ', &value);
-    }
-
-    if (rc == KNOCK_OK) {
-        rc = knock_api_json(arena, &value, &token);
-    }
-
-    if (rc == KNOCK_ERROR) {
-        return knock_error_memory(err);
-    }
-
-    if (rc == KNOCK_DECLINED) {
-        return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
-                               "a parameter of the query: expected UTF-8, "
-                               "percent-encoded");
-    }
-
-    for (parameter = knock_api_parameter_table; parameter->name; parameter++) {
-        if (knock_str_is(&name, parameter->name)) {
-            return parameter->set(req, &value, err);
-        }
-    }
-
-    return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
-                           "the query takes \"limit\", \"cursor\" and "
-                           "\"status\", remove its other parameters");
-}
-
-
-static int
-knock_api_set_limit(knock_api_request_t *req, const knock_str_t *value,
-    knock_error_t *err)
-{
-    size_t  i, n;
-
-    n = 0;
-
-    for (i = 0; i < value->len && n <= KNOCK_API_MAX_LIMIT; i++) {
-
-        if (value->data[i] < '0' || value->data[i] > '9') {
-            n = 0;
-            break;
-        }
-
-        n = n * 10 + (size_t) (value->data[i] - '0');
-    }
-
-    if (n == 0 || n > KNOCK_API_MAX_LIMIT) {
-        return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
-                               "\"limit\": expected a number from 1 to "
-                               KNOCK_API_STR(KNOCK_API_MAX_LIMIT));
-    }
-
-    req->limit = n;
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_api_set_cursor(knock_api_request_t *req, const knock_str_t *value,
-    knock_error_t *err)
-{
-    size_t  i;
-
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] < 0x20 || value->data[i] == 0x7f) {
-            break;
-        }
-    }
-
-    if (i < value->len || value->len > KNOCK_MAX_ID) {
-        return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
-                               "\"cursor\": expected the \"cursor\" of the "
-                               "page before, as it was answered");
-    }
-
-    req->cursor = *value;
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_api_set_status(knock_api_request_t *req, const knock_str_t *value,
-    knock_error_t *err)
-{
-    size_t  i;
-
-    req->status = *value;
-
-    if (value->len == 0) {
-        return KNOCK_OK;
-    }
-
-    for (i = 0; knock_api_statuses[i]; i++) {
-        if (knock_str_is(value, knock_api_statuses[i])) {
-            return KNOCK_OK;
-        }
-    }
-
-    return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
-                           "\"status\": expected processed, ignored, "
-                           "duplicate or failed");
-}
-
-
-/*
- * Percent-decodes; a '+' becomes `plus`.  KNOCK_OK; KNOCK_DECLINED: a '%'
- * without two hex digits; KNOCK_ERROR: no memory.
- */
-
-static int
-knock_api_decode(knock_arena_t *arena, const knock_str_t *raw, int plus,
-    knock_str_t *value)
-{
-    int             high, low;
-    unsigned char  *p, *end, *out;
-
-    out = knock_arena_alloc(arena, raw->len);
-    if (out == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    value->data = out;
-
-    p = raw->data;
-    end = p + raw->len;
-
-    while (p < end) {
-
-        if (*p == '%') {
-            if (end - p < 3) {
-                return KNOCK_DECLINED;
-            }
-
-            high = knock_api_hex(p[1]);
-            low = knock_api_hex(p[2]);
-
-            if (high < 0 || low < 0) {
-                return KNOCK_DECLINED;
-            }
-
-            *out++ = (unsigned char) (high << 4 | low);
-            p += 3;
-
-        } else {
-            *out++ = (*p == '+') ? (unsigned char) plus : *p;
-            p++;
-        }
-    }
-
-    value->len = (size_t) (out - value->data);
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_api_hex(unsigned char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-
-    c |= 0x20;
-
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-
-/*
- * Bytes as a JSON string, so that the rules of those hold for them.
- * KNOCK_OK; KNOCK_DECLINED: they are not UTF-8; KNOCK_ERROR: no memory.
- */
-
-static int
-knock_api_json(knock_arena_t *arena, const knock_str_t *value,
-    knock_json_t **token)
-{
-    knock_buf_t    buf;
-    knock_str_t    text;
-    knock_error_t  err;
-
-    knock_buf_init(&buf, arena, value->len + 2);
-    knock_buf_add_json(&buf, value);
-
-    if (knock_buf_str(&buf, &text) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
-
-    if (knock_json_parse(arena, &text, KNOCK_MAX_DEPTH, token, &err)
-        == KNOCK_OK)
-    {
-        return KNOCK_OK;
-    }
-
-    return err.code == KNOCK_E_INVALID_JSON ? KNOCK_DECLINED : KNOCK_ERROR;
 }

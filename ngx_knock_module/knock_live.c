@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 
-#define KNOCK_LIVE_DEPTH  64
+/* an action may be as deep as the API takes one */
+#define KNOCK_LIVE_DEPTH  (KNOCK_MAX_DEPTH + 2)
 
 
 static int knock_live_endpoints(knock_arena_t *arena, knock_live_t *live,
@@ -14,6 +15,8 @@ static int knock_live_field(knock_arena_t *arena, knock_endpoint_t *endpoint,
     const knock_str_t *name, const knock_str_t *value);
 static int knock_live_add_actions(knock_arena_t *arena, knock_live_t *live,
     const knock_live_reply_t *reply, knock_map_t *sources);
+static const char *knock_live_why_idle(const knock_live_reply_t *reply,
+    knock_map_t *workflows, const knock_action_t *action);
 static int knock_live_add_action(knock_arena_t *arena,
     knock_endpoint_t *endpoint, knock_action_t *action);
 static int knock_live_is_on(const knock_live_reply_t *reply, const char *type,

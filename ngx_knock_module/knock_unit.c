@@ -50,6 +50,7 @@ typedef struct {
 
 static int knock_unit_sizes(knock_arena_t *arena, const knock_unit_t *unit,
     char *plan);
+static size_t knock_unit_length(const knock_field_t *field);
 static int knock_unit_field_key(knock_arena_t *arena, const knock_op_t *op,
     const knock_field_t *field, knock_str_t *key);
 static int knock_fold_bases(knock_fold_t *fold);
@@ -167,7 +168,8 @@ knock_unit_sizes(knock_arena_t *arena, const knock_unit_t *unit, char *plan)
 
             for (j = 0; j < op->upsert->nfields; j++) {
                 field = &op->upsert->fields[j];
-                bytes[op->entity] += field->name.len + field->json.len;
+                bytes[op->entity] += field->name.len
+                                     + knock_unit_length(field);
 
                 if (field->object) {
                     *plan = '1';
@@ -189,6 +191,25 @@ knock_unit_sizes(knock_arena_t *arena, const knock_unit_t *unit, char *plan)
     }
 
     return KNOCK_OK;
+}
+
+
+/* of a value, also where only its length is left */
+
+static size_t
+knock_unit_length(const knock_field_t *field)
+{
+    size_t  i, n;
+
+    if (field->object == NULL || field->json.data[0] == '{') {
+        return field->json.len;
+    }
+
+    for (n = 0, i = 0; i < field->json.len; i++) {
+        n = n * 10 + (field->json.data[i] - '0');
+    }
+
+    return n;
 }
 
 

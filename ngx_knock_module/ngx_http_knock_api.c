@@ -20,6 +20,7 @@ static void ngx_http_knock_api_cleanup(void *data);
 static ngx_int_t ngx_http_knock_api_read(ngx_http_knock_api_t *api,
     knock_error_t *err);
 static ngx_int_t ngx_http_knock_api_if_match(ngx_http_knock_api_t *api);
+static ngx_uint_t ngx_http_knock_api_has_etag(knock_api_op_e op);
 static void ngx_http_knock_api_begin(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_environments(ngx_http_knock_api_t *api);
 
@@ -234,8 +235,23 @@ ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
 
     body = ngx_http_knock_str(&s);
 
-    return knock_api_body(api->arena, &body, api->now, &api->req, err)
-           == KNOCK_OK ? NGX_OK : NGX_ERROR;
+    if (knock_api_body(api->arena, &body, api->now, &api->req, err)
+        != KNOCK_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (api->if_match.len && !knock_str_is(&api->if_match, "*")
+        && r->method != NGX_HTTP_GET && r->method != NGX_HTTP_HEAD
+        && !ngx_http_knock_api_has_etag(api->req.op))
+    {
+        (void) knock_error_set(err, KNOCK_E_STALE,
+                               "what this call changes has no ETag: send it "
+                               "without If-Match");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -300,6 +316,31 @@ ngx_http_knock_api_if_match(ngx_http_knock_api_t *api)
 
     return knock_arena_dup(api->arena, &value, &api->if_match) == KNOCK_OK
            ? NGX_OK : NGX_ERROR;
+}
+
+
+/* whether a call that writes has something that an If-Match can name */
+
+static ngx_uint_t
+ngx_http_knock_api_has_etag(knock_api_op_e op)
+{
+    switch (op) {
+
+    case KNOCK_API_SOURCE_PATCH:
+    case KNOCK_API_SOURCE_DELETE:
+    case KNOCK_API_ENDPOINT_PATCH:
+    case KNOCK_API_ENDPOINT_ROTATE:
+    case KNOCK_API_WORKFLOW_PUT:
+    case KNOCK_API_WORKFLOW_DELETE:
+    case KNOCK_API_ACTION_PUT:
+    case KNOCK_API_ACTION_DELETE:
+    case KNOCK_API_USER_PUT:
+    case KNOCK_API_USER_DELETE:
+        return 1;
+
+    default:
+        return 0;
+    }
 }
 
 

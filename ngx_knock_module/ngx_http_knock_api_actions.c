@@ -12,8 +12,9 @@ static void ngx_http_knock_api_live_key(ngx_http_knock_api_t *api,
 static void ngx_http_knock_api_type(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_preview(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_preview_saved(ngx_http_knock_api_t *api);
-static void ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api,
+static void ngx_http_knock_api_preview_endpoint(ngx_http_knock_api_t *api,
     const knock_json_t *action);
+static void ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_preview_done(ngx_http_knock_api_t *api);
 
 
@@ -207,7 +208,7 @@ ngx_http_knock_api_preview(ngx_http_knock_api_t *api)
     }
 
     if (api->req.action) {
-        ngx_http_knock_api_preview_resolve(api, api->req.action);
+        ngx_http_knock_api_preview_endpoint(api, api->req.action);
         return;
     }
 
@@ -253,23 +254,19 @@ ngx_http_knock_api_preview_saved(ngx_http_knock_api_t *api)
         return;
     }
 
-    ngx_http_knock_api_preview_resolve(api, action->root);
+    ngx_http_knock_api_preview_endpoint(api, action->root);
 }
 
 
+/* whether an identify identifies there is a setting of the endpoint */
+
 static void
-ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api,
+ngx_http_knock_api_preview_endpoint(ngx_http_knock_api_t *api,
     const knock_json_t *action)
 {
-    size_t                      i;
-    ngx_queue_t                *q;
     knock_str_t                 source;
-    knock_error_t               err;
-    knock_preview_t            *preview;
-    knock_endpoint_t           *endpoint;
     knock_preview_in_t         *in;
     const knock_str_t          *base;
-    ngx_http_knock_env_t       *env;
     const knock_json_t         *v;
     ngx_http_knock_loc_conf_t  *klcf;
 
@@ -280,10 +277,12 @@ ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api,
 
     klcf = ngx_http_get_module_loc_conf(api->request, ngx_http_knock_module);
 
-    preview = knock_arena_calloc(api->arena, 1, sizeof(knock_preview_t));
     in = knock_arena_calloc(api->arena, 1, sizeof(knock_preview_in_t));
+    v = knock_json_get(action, "source");
 
-    if (preview == NULL || in == NULL) {
+    if (in == NULL || v == NULL
+        || knock_json_string(api->arena, v, &source) != KNOCK_OK)
+    {
         ngx_http_knock_api_memory(api);
         return;
     }
@@ -293,32 +292,54 @@ ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api,
     in->event = api->req.event;
     in->base = *base;
 
-    /* whether an identify identifies there, as far as this worker knows */
+    api->data = in;
 
-    v = knock_json_get(action, "source");
+    ngx_http_knock_api_step(api, ngx_http_knock_api_preview_resolve);
 
-    if (v && knock_json_string(api->arena, v, &source) == KNOCK_OK) {
+    ngx_http_knock_api_function(api, "knock_endpoint_get");
+    ngx_http_knock_api_key(api, base, KNOCK_KEY_ENDPOINTS, NULL);
+    ngx_http_knock_api_key(api, base, KNOCK_KEY_CATALOGUE, &source);
+    ngx_http_knock_api_arg(api, &source);
+    ngx_http_knock_api_arg(api, &api->req.preview_environment);
+    ngx_http_knock_api_arg(api, &api->url);
+    ngx_http_knock_api_send(api);
 
-        for (q = ngx_queue_head(&api->worker->envs);
-             q != ngx_queue_sentinel(&api->worker->envs);
-             q = ngx_queue_next(q))
+    ngx_http_knock_api_sent(api);
+}
+
+
+static void
+ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api)
+{
+    size_t               i;
+    knock_json_t        *endpoint;
+    knock_error_t        err;
+    knock_preview_t     *preview;
+    knock_preview_in_t  *in;
+    const knock_json_t  *v;
+
+    in = api->data;
+
+    preview = knock_arena_calloc(api->arena, 1, sizeof(knock_preview_t));
+    if (preview == NULL) {
+        ngx_http_knock_api_memory(api);
+        return;
+    }
+
+    /* an action that is not saved may name a source that there is not */
+
+    if (ngx_http_knock_api_status(api->replies) == NGX_HTTP_OK) {
+
+        if (knock_json_parse(api->arena, &api->replies->elements[1].str,
+                             KNOCK_API_MAX_DEPTH, &endpoint, &err)
+            != KNOCK_OK)
         {
-            env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
-
-            if (env->live == NULL
-                || !knock_str_eq(&env->live->base, base))
-            {
-                continue;
-            }
-
-            for (i = 0; i < env->live->nendpoints; i++) {
-                endpoint = &env->live->endpoints[i];
-
-                if (knock_str_eq(&endpoint->source, &source)) {
-                    in->identify_enabled = endpoint->identify_enabled;
-                }
-            }
+            ngx_http_knock_api_error(api, &err);
+            return;
         }
+
+        v = knock_json_get(endpoint, "identify_enabled");
+        in->identify_enabled = v && v->type == KNOCK_JSON_TRUE;
     }
 
     if (knock_preview_resolve(api->arena, in, preview, &err) != KNOCK_OK) {

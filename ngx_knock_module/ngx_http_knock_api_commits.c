@@ -11,6 +11,8 @@
 
 static void ngx_http_knock_api_commit(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_commit_list(ngx_http_knock_api_t *api);
+static ngx_int_t ngx_http_knock_api_commit_cursor(ngx_http_knock_api_t *api,
+    size_t environment, knock_str_t *cursor);
 static void ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_commit_find(ngx_http_knock_api_t *api,
     ngx_http_knock_api_step_pt next);
@@ -101,12 +103,17 @@ ngx_http_knock_api_random_arg(ngx_http_knock_api_t *api)
 }
 
 
-/* an environment's commits stand in its own slot: a page is merged of all */
+/*
+ * An environment's commits stand in its own slot: a page is merged of all.  A
+ * score is unique in its environment only, so a cursor "SCORE.N" names the
+ * environment too: those after the Nth have their commit of that score ahead.
+ */
 
 static void
 ngx_http_knock_api_commit_list(ngx_http_knock_api_t *api)
 {
-    size_t  i;
+    size_t       i;
+    knock_str_t  cursor;
 
     ngx_http_knock_api_step(api, ngx_http_knock_api_commit_merge);
 
@@ -116,7 +123,12 @@ ngx_http_knock_api_commit_list(ngx_http_knock_api_t *api)
         ngx_http_knock_api_key(api, &api->bases[i], KNOCK_KEY_COMMIT_IDS,
                                NULL);
         ngx_http_knock_api_number(api, api->req.limit);
-        ngx_http_knock_api_arg(api, &api->req.cursor);
+
+        if (ngx_http_knock_api_commit_cursor(api, i, &cursor) != NGX_OK) {
+            api->failed = 1;
+        }
+
+        ngx_http_knock_api_arg(api, &cursor);
         ngx_http_knock_api_send(api);
     }
 
@@ -124,10 +136,47 @@ ngx_http_knock_api_commit_list(ngx_http_knock_api_t *api)
 }
 
 
+/* the score that an environment's part of the page begins below */
+
+static ngx_int_t
+ngx_http_knock_api_commit_cursor(ngx_http_knock_api_t *api,
+    size_t environment, knock_str_t *cursor)
+{
+    off_t         score;
+    u_char       *dot, *last;
+    ngx_int_t     n;
+    knock_buf_t   buf;
+
+    *cursor = api->req.cursor;
+
+    last = cursor->data + cursor->len;
+    dot = cursor->len ? ngx_strlchr(cursor->data, last, '.') : NULL;
+
+    if (dot == NULL) {
+        return NGX_OK;
+    }
+
+    score = ngx_atoof(cursor->data, dot - cursor->data);
+    n = ngx_atoi(dot + 1, last - (dot + 1));
+
+    /* what is none is left for the library to refuse */
+
+    if (score == NGX_ERROR || n == NGX_ERROR) {
+        return NGX_OK;
+    }
+
+    knock_buf_init(&buf, api->arena, NGX_OFF_T_LEN);
+    knock_buf_add_uint(&buf, (uint64_t) score
+                             + ((ngx_int_t) environment > n ? 1 : 0));
+
+    return knock_buf_str(&buf, cursor) == KNOCK_OK ? NGX_OK : NGX_ERROR;
+}
+
+
 static void
 ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
 {
-    size_t                   i, n, best;
+    size_t                   i, n, best, last;
     size_t                  *at;
     knock_buf_t              buf;
     knock_str_t              json, score, newest;
@@ -146,6 +195,7 @@ ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
         }
     }
 
+    last = 0;
     knock_str_set(&newest, "");
 
     knock_buf_init(&buf, api->arena, 4096);
@@ -185,12 +235,17 @@ ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
         knock_buf_add_str(&buf,
                           &api->replies[best].elements[at[best] + 1].str);
         at[best] += 2;
+        last = best;
     }
 
     knock_buf_add_lit(&buf, "],\"cursor\":");
 
     if (n == api->req.limit) {
-        knock_buf_add_json(&buf, &newest);
+        knock_buf_add_char(&buf, '"');
+        knock_buf_add_str(&buf, &newest);
+        knock_buf_add_char(&buf, '.');
+        knock_buf_add_uint(&buf, last);
+        knock_buf_add_char(&buf, '"');
 
     } else {
         knock_buf_add_lit(&buf, "null");

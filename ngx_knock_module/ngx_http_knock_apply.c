@@ -27,6 +27,8 @@ static void ngx_http_knock_apply_handler(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 static void ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
     ngx_http_knock_redis_status_e status, ngx_str_t *why);
+static void ngx_http_knock_apply_complain(ngx_http_knock_call_t *call,
+    ngx_str_t *why);
 static void ngx_http_knock_apply_stale(ngx_http_knock_call_t *call);
 static void ngx_http_knock_apply_unit(ngx_http_knock_job_t *job,
     redisReply *unit);
@@ -318,18 +320,13 @@ static void
 ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
     ngx_http_knock_redis_status_e status, ngx_str_t *why)
 {
-    ngx_uint_t                split;
-    ngx_http_knock_job_t     *job;
-    ngx_http_knock_worker_t  *worker;
-
-    worker = call->worker;
+    ngx_uint_t             split;
+    ngx_http_knock_job_t  *job;
 
     split = status == NGX_HTTP_KNOCK_REDIS_ERROR && call->njobs > 1;
 
     if (!split) {
-        ngx_log_error(NGX_LOG_ERR, worker->log, 0,
-                      "knock: Redis did not apply %ui requests, their senders "
-                      "are told to retry: %V", call->njobs, why);
+        ngx_http_knock_apply_complain(call, why);
     }
 
     while (!ngx_queue_empty(&call->jobs)) {
@@ -348,6 +345,31 @@ ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
 
         ngx_http_knock_job_unavailable(job);
     }
+}
+
+
+/* an outage under load must not fill the disk with lines that say so */
+
+static void
+ngx_http_knock_apply_complain(ngx_http_knock_call_t *call, ngx_str_t *why)
+{
+    uint32_t                  hash;
+    ngx_http_knock_worker_t  *worker;
+
+    worker = call->worker;
+    hash = ngx_crc32_short(why->data, why->len);
+
+    if (worker->complained == ngx_time() && worker->complaint == hash) {
+        return;
+    }
+
+    worker->complained = ngx_time();
+    worker->complaint = hash;
+
+    ngx_log_error(NGX_LOG_ERR, worker->log, 0,
+                  "knock: Redis did not apply %ui requests, their senders are "
+                  "told to retry: %V (said once a second)",
+                  call->njobs, why);
 }
 
 

@@ -276,6 +276,33 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_knock_loc_conf_t *prev = parent;
     ngx_http_knock_loc_conf_t *conf = child;
 
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* an "if" or "limit_except" block has the handler of its location */
+
+    if (clcf->noname) {
+
+        if (conf->token == NULL) {
+            conf->token = prev->token;
+        }
+
+        if (!conf->api) {
+            conf->api = prev->api;
+        }
+    }
+
+    if (clcf->lmt_excpt && clcf->handler == NULL) {
+
+        if (conf->token) {
+            clcf->handler = ngx_http_knock_webhook_handler;
+
+        } else if (conf->api) {
+            clcf->handler = ngx_http_knock_api_handler;
+        }
+    }
+
     ngx_conf_merge_ptr_value(conf->api_keys, prev->api_keys, NULL);
 
     if (conf->webhook_url == NULL) {

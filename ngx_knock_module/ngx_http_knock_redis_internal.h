@@ -8,6 +8,7 @@
  *   ngx_http_knock_redis_greet.c  log-in
  *   ngx_http_knock_redis_tls.c    TLS context, handshake and verification
  *   ngx_http_knock_redis_conf.c   the arguments of "knock_redis"
+ *   ngx_http_knock_redis_url.c    the first of them, the URL
  *
  * A command is in exactly one place at a time:
  *
@@ -193,6 +194,16 @@ void ngx_http_knock_redis_hush(ngx_http_knock_redis_t *redis,
 
 /* logs in over the connection, or over TLS once its handshake is done */
 void ngx_http_knock_redis_greet(ngx_http_knock_redis_t *redis);
+
+
+/* ngx_http_knock_redis_url.c */
+
+/* fills in what the URL says: address, user, password, database, TLS or not */
+char *ngx_http_knock_redis_parse_url(ngx_conf_t *cf,
+    ngx_http_knock_redis_conf_t *conf, ngx_str_t *url);
+
+/* 1 if the host is an IP address, not a name, else 0 */
+ngx_int_t ngx_http_knock_redis_is_address(ngx_str_t *host);
 
 
 #if (NGX_SSL)

@@ -91,6 +91,10 @@ ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
     b->last_buf = r == r->main;
     b->last_in_chain = 1;
 
+    /* or nginx takes an If-Match for its own to judge, and answers 412 */
+
+    r->disable_not_modified = 1;
+
     r->headers_out.status = status;
     r->headers_out.content_length_n = json->len;
 

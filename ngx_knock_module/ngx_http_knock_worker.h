@@ -123,6 +123,8 @@ struct ngx_http_knock_worker_s {
 
     unsigned                     samples;       /* left in this second */
     time_t                       samples_sec;
+    time_t                       complained;    /* when it was last logged */
+    uint32_t                     complaint;     /* what, as a hash */
 };
 
 

@@ -672,8 +672,9 @@ end
 
 
 -- KEYS: version, endpoints, catalogue
--- ARGV: library version, source, environment, URL up to the token, new token
--- Answers 200; 404.
+-- ARGV: library version, source, environment, URL up to the token, new token,
+--       if_match, which may be left out
+-- Answers 200; 404; 412.
 
 local function endpoint_rotate(keys, args)
     local prefix = args[2] .. '/'
@@ -681,6 +682,10 @@ local function endpoint_rotate(keys, args)
 
     if not tag then
         return answer
+    end
+
+    if not matches(args[6] or '', tag) then
+        return stale('the endpoint of source', args[2])
     end
 
     redis.call('HSET', keys[2], prefix .. 'token', args[5])

@@ -503,7 +503,7 @@ qq({"type":"identify","userId":"\\ud83d\\ude00","traits":{"a":1}}\n{"type":"iden
 
 === TEST 42: ids have 1 to 256 bytes and no control characters
 --- post eval
-join "\n", map { qq({"type":"identify","userId":"$_"}) } 'a' x 256, 'b' x 257, '', 'c\\u0000', 'd\\n'
+CORE::join "\n", map { qq({"type":"identify","userId":"$_"}) } 'a' x 256, 'b' x 257, '', 'c\\u0000', 'd\\n'
 --- answer
 1 0 0 0
 400 invalid_event
@@ -570,7 +570,7 @@ EXISTS knock:{development}:user:u2 => 0
 
 === TEST 48: a user may be grown to the bound, not over it
 --- post eval
-join "\n", map { qq({"type":"identify","userId":"u1","traits":{"f$_":") . 'x' x 60000 . '"}}' } 1 .. 5
+CORE::join "\n", map { qq({"type":"identify","userId":"u1","traits":{"f$_":") . 'x' x 60000 . '"}}' } 1 .. 5
 --- answer
 1 0 0 0
 1 0 0 0
@@ -586,7 +586,7 @@ HEXISTS knock:{development}:user:u1 f5 => 0
 
 === TEST 49: of a user at the bound a shorter value may still be set
 --- post eval
-join "\n", map { qq({"type":"identify","userId":"u1","traits":{"f$_->[0]":") . 'x' x $_->[1] . '"}}' } [1, 200000], [2, 100000], [1, 10], [2, 100000]
+CORE::join "\n", map { qq({"type":"identify","userId":"u1","traits":{"f$_->[0]":") . 'x' x $_->[1] . '"}}' } [1, 200000], [2, 100000], [1, 10], [2, 100000]
 --- answer
 1 0 0 0
 400 user_too_large
@@ -600,7 +600,7 @@ HSTRLEN knock:{development}:user:u1 f2 => 100002
 
 === TEST 50: a user grown in one batch is bound all the same
 --- post eval
-'[' . join(',', map { qq({"type":"identify","userId":"u1","traits":{"f$_":") . 'x' x 60000 . '"}}' } 1 .. 6) . ']'
+'[' . CORE::join(',', map { qq({"type":"identify","userId":"u1","traits":{"f$_":") . 'x' x 60000 . '"}}' } 1 .. 6) . ']'
 --- answer
 4 0 0 0 4:user_too_large 5:user_too_large
 --- redis
@@ -610,7 +610,7 @@ HLEN knock:{development}:user:u1 => 6
 
 === TEST 51: a refused event of a batch makes room for a smaller one
 --- post eval
-'[' . join(',', map { qq({"type":"identify","userId":"u1","traits":{"f$_->[0]":") . 'x' x $_->[1] . '"}}' } [1, 200000], [2, 100000], [3, 50000]) . ']'
+'[' . CORE::join(',', map { qq({"type":"identify","userId":"u1","traits":{"f$_->[0]":") . 'x' x $_->[1] . '"}}' } [1, 200000], [2, 100000], [3, 50000]) . ']'
 --- answer
 2 0 0 0 1:user_too_large
 --- redis
@@ -621,7 +621,7 @@ HEXISTS knock:{development}:user:u1 f2 => 0
 
 === TEST 52: an object that merging makes too large is refused
 --- post eval
-join "\n", map { qq({"type":"identify","userId":"u1","traits":{"o":{"k$_":") . 'x' x 100000 . '"}}}' } 1 .. 3
+CORE::join "\n", map { qq({"type":"identify","userId":"u1","traits":{"o":{"k$_":") . 'x' x 100000 . '"}}}' } 1 .. 3
 --- answer
 1 0 0 0
 1 0 0 0
@@ -634,7 +634,7 @@ HSTRLEN knock:{development}:user:u1 o => 200017
 === TEST 53: so it is in a batch, and those around it are merged
 --- post eval
 my $k = sub { qq({"type":"identify","userId":"u1","traits":{"o":{"k$_[0]":") . 'x' x $_[1] . '"}}}' };
-$k->(0, 1000) . "\n[" . join(',', $k->(1, 100000), $k->(2, 100000), $k->(3, 100000), $k->(4, 10), $k->(5, 150000), $k->(6, 10)) . ']'
+$k->(0, 1000) . "\n[" . CORE::join(',', $k->(1, 100000), $k->(2, 100000), $k->(3, 100000), $k->(4, 10), $k->(5, 150000), $k->(6, 10)) . ']'
 --- answer
 1 0 0 0
 4 0 0 0 2:user_too_large 4:user_too_large
@@ -646,7 +646,7 @@ HSTRLEN knock:{development}:user:u1 o => 201061
 
 === TEST 54: a refused event may be sent again, smaller, under its message id
 --- post eval
-join "\n", map { qq({"type":"identify","userId":"u1","messageId":"m1","traits":{"a":") . 'x' x $_ . '"}}' } 300000, 10, 20
+CORE::join "\n", map { qq({"type":"identify","userId":"u1","messageId":"m1","traits":{"a":") . 'x' x $_ . '"}}' } 300000, 10, 20
 --- answer
 400 user_too_large
 1 0 0 0
@@ -658,7 +658,7 @@ HSTRLEN knock:{development}:user:u1 a => 12
 
 === TEST 55: the same within a batch
 --- post eval
-'[' . join(',', map { qq({"type":"identify","userId":"u1","messageId":"m1","traits":{"a":") . 'x' x $_ . '"}}' } 300000, 10, 20) . ']'
+'[' . CORE::join(',', map { qq({"type":"identify","userId":"u1","messageId":"m1","traits":{"a":") . 'x' x $_ . '"}}' } 300000, 10, 20) . ']'
 --- answer
 1 1 0 0 0:user_too_large
 --- redis
@@ -687,3 +687,14 @@ endpoint development segment token=dev identify_enabled=1 idempotency_enabled=0
 1 0 0 0
 --- redis
 HGET knock:{development}:user:u1 a => 2
+
+
+
+=== TEST 58: a new user that is too large, beside a chain of another one
+--- post eval
+'[{"type":"identify","userId":"u1","traits":{"o":{"big":"' . 'x' x 262144 . '"}}},{"type":"identify","userId":"u2","traits":{"o":{"a":1}}},{"type":"identify","userId":"u2","traits":{"o":{"b":2}}}]'
+--- answer
+2 0 0 0 0:user_too_large
+--- redis
+EXISTS knock:{development}:user:u1 => 0
+HGET knock:{development}:user:u2 o => {"a":1,"b":2}

@@ -235,7 +235,7 @@ LLEN knock:{development}:runs => 2
 
 === TEST 16: the limit is 1000 unless said otherwise
 --- seed eval
-main::with(map { { key => qq("a$_"), event => qq("track/$_"), recipients => '{"literal":[' . join(',', map { qq({"id":"r$_"}) } 1 .. $_) . ']}' } } 1000, 1001)
+main::with(map { { key => qq("a$_"), event => qq("track/$_"), recipients => '{"literal":[' . CORE::join(',', map { qq({"id":"r$_"}) } 1 .. $_) . ']}' } } 1000, 1001)
 --- post
 {"type":"track","event":"1000"}
 {"type":"track","event":"1001"}

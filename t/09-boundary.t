@@ -18,11 +18,10 @@ use constant {
     EVENTS      => 10_000,  # TOGGLES * (BEFORE * 5 + AFTER * EACH)
 };
 
-my $api = Knock::Api->start(workers => WORKERS);
-my $n = 0;
+# each worker has a socket of its own, so that connections are spread over all
 
-# nginx gives a connection to the worker that takes it first: enough of them
-# for every worker to have some
+my $api = Knock::Api->start(workers => WORKERS, listen => 'reuseport');
+my $n = 0;
 
 my @before = map { $api->nginx->new_client } 1 .. BEFORE;
 my @after = map { $api->nginx->new_client } 1 .. AFTER;

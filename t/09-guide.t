@@ -214,7 +214,7 @@ subtest 'publish: a run there only when the workflow is there too' => sub {
         GET => '/sources/segment/environments/production/logs')->{items}[0];
 
     is $log->{status}, 'ignored', 'says that it was ignored';
-    like $log->{reason}, qr/workflow/, 'and for want of a workflow';
+    is $log->{reason}, 'workflow_not_live', 'and for want of a workflow';
 
     $made = $api->done('the rest', 200, POST => '/commits/publish',
                        { to => 'production', message => 'Whole' });
@@ -272,7 +272,7 @@ subtest 'identify inline' => sub {
         ->{items}[0];
 
     is_deeply $log->{actions}[0]{skipped},
-        [ { recipient => { collection => '$users', id => 'nobody' },
+        [ { recipient => 'nobody',
             reason => 'recipient_not_identified' } ], 'says why'
         or diag explain $log;
 

@@ -13,14 +13,12 @@ my $fake = Knock::HeldRedis->new(unix => 1);
 my $nginx = $fake->nginx(listen => 'http2', http => <<'_EOC_');
 client_max_body_size 100k;
 client_body_buffer_size 1k;
-large_client_header_buffers 4 32k;
 _EOC_
 my ($worker) = $nginx->workers;
 
-# a table to spare: no stream of a connection is used again
+# no stream of a connection is used again
 
 my ($h2, $stream);
-
 
 bodies();
 refused_before_the_body();

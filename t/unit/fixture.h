@@ -85,6 +85,15 @@ text(const knock_str_t *s)
 }
 
 
+static inline void
+assert_starts(const char *s, const char *prefix)
+{
+    if (strncmp(s, prefix, strlen(prefix)) != 0) {
+        fail_msg("\"%s\" does not start with \"%s\"", s, prefix);
+    }
+}
+
+
 static inline const knock_json_t *
 parse(const char *json)
 {

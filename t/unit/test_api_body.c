@@ -265,7 +265,8 @@ a_body_is_a_json_object(void **state)
                        "byte 3: ");
         assert_refused(with_body[i],
                        repeat("{\"a\":", "[", 100, ""), KNOCK_E_INVALID_JSON,
-                       "byte 70: arrays and objects are nested too deeply");
+                       "byte 70: arrays and objects are nested deeper than "
+                       "the limit of 66 levels");
     }
 
     assert_int_equal(body(SOURCE_CREATE, "{\"key\"}", &req, &err),

@@ -302,7 +302,8 @@ test_messages_say_what_is_wrong_where(void **state)
           "escaped" },
         { "\"a", "byte 2: expected the end of a string, found the end of the "
           "text" },
-        { "[[[[[[[[[", "byte 8: arrays and objects are nested too deeply" },
+        { "[[[[[[[[[", "byte 8: arrays and objects are nested deeper than the "
+          "limit of 8 levels" },
         { "\xef\xbb\xbf{}", "byte 0: JSON must not begin with a byte order "
           "mark" }
     };

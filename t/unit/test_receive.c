@@ -325,8 +325,9 @@ the_bad_events_of_a_batch_are_listed(void **state)
     assert_int_equal(received.indexes[1], 3);
 
     errors = text(&received.errors);
-    assert_int_equal(strncmp(errors, "{\"index\":0,\"code\":"
-                                     "\"invalid_event\",", 35), 0);
+    assert_starts(errors,
+                  "{\"index\":0,\"code\":"
+                  "\"invalid_event\",");
     assert_non_null(strstr(errors, "},{\"index\":2,\"code\":"
                                    "\"invalid_event\","));
 }
@@ -369,7 +370,7 @@ an_identify_is_an_upsert(void **state)
 
     assert_string_equal(units(),
         "1 1 '' 0 0 '' 0 p 6 identify '' 0 '' "
-        "1 9 e 67 3 1 id \"7\" "
+        "1 9 e 65 3 1 id \"7\" "
         "updated_at \"2024-01-02T03:04:05.678Z\" phone_number \"+1\" "
         "o {\"a\":1} 0");
     assert_string_equal(key(9), "k:{e}:user:7");
@@ -407,8 +408,9 @@ each_recipient_is_a_run(void **state)
 
     /* ops: the inline recipient, the tenant; then action a, action b */
 
-    assert_int_equal(strncmp(u, "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 2 "
-                                "10 r ", 43), 0);
+    assert_starts(u,
+                  "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 2 "
+                  "10 r ");
     assert_string_equal(key(9), "k:{e}:user:u1");
     assert_string_equal(key(10), "k:{e}:user:u3");
     assert_string_equal(key(11), "k:{e}:user:u9");
@@ -441,11 +443,12 @@ a_failed_action_stands_empty_in_its_place(void **state)
     taken("{\"type\":\"track\",\"event\":\"T\"}");
 
     u = units();
-    assert_int_equal(strncmp(u, "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 0 2 "
-                                "0 0 0 2 ", 48), 0);
-    assert_int_equal(strncmp(text(&received.errors),
-                             "{\"index\":0,\"action\":\"a\",\"code\":"
-                             "\"recipients_missing\",", 54), 0);
+    assert_starts(u,
+                  "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 0 2 "
+                  "0 0 0 2 ");
+    assert_starts(text(&received.errors),
+                  "{\"index\":0,\"action\":\"a\",\"code\":"
+                  "\"recipients_missing\",");
 }
 
 
@@ -619,7 +622,8 @@ a_need_merges_what_is_stored(void **state)
     taken("{\"type\":\"identify\",\"userId\":\"u1\","
           "\"traits\":{\"o\":{\"a\":1}}}");
 
-    assert_int_equal(strncmp(units(), "1 1 y 1 {\"b\":2} 0 '' 0 p ", 27), 0);
+    assert_starts(units(),
+                  "1 1 y 1 {\"b\":2} 0 '' 0 p ");
     assert_non_null(strstr(units(), " o {\"b\":2,\"a\":1} 0"));
 }
 

@@ -373,6 +373,11 @@ one_that_is_too_large_is_measured_and_passed_over(void **state)
 
     assert_string_equal(value(one, 0), "13");
     assert_string_equal(value(two, 0), "32");
+
+    /* what the unit brings to the entity is measured by it */
+
+    assert_int_equal(plan(), '2');
+    assert_int_equal(one->bytes, 3 + 13 + 32 + 19);
     assert_string_equal(value(three, 0), "{\"s\":0,\"a\":1,\"b\":2}");
 }
 

@@ -13,7 +13,7 @@ package Knock::Api;
 use strict;
 use warnings;
 
-use Digest::SHA qw(sha1_hex sha256_hex);
+use Digest::SHA qw(sha256_hex);
 use JSON::PP;
 use Test::More;
 
@@ -74,14 +74,39 @@ sub write_keys {
 }
 
 
+# The rows [METHOD, pattern] of the table of calls in the module's source, in
+# its order; a capital letter in a pattern stands for a key or an id.
+
+sub routes {
+    my ($file) = grep { -f } map { "$_/ngx_knock_module/knock_api_route.c" }
+                 '.', __FILE__ =~ s{[^/]*$}{../../..}r;
+
+    open my $in, '<', $file or die "knock_api_route.c: $!\n";
+    my $text = do { local $/; <$in> };
+
+    my ($table) = $text =~ /knock_api_route_table\[\] = \{(.*?)\n\};/s
+        or die "no table of calls in $file\n";
+
+    my @rows;
+
+    while ($table =~ /\{ "([^"]+)", KNOCK_API_([A-Z]+),/g) {
+        push @rows, [ $2, $1 ];
+    }
+
+    return @rows;
+}
+
+
 # One call: { status, headers, body, json, etag }.  A body that is a reference
 # is encoded.  Headers come after the key's; `client` among them is no header
-# but the connection to take.  Of all calls is kept what was asked and answered.
+# but the connection to take, `base` what stands before the path.  Of all calls
+# is kept what was asked and answered.
 
 sub call {
     my ($self, $method, $path, $body, %headers) = @_;
 
     my $client = delete $headers{client} // $self->{nginx}->client;
+    my $base = delete $headers{base} // '/v1';
     my $text = ref $body ? $codec->encode($body) : $body;
 
     $headers{Authorization} = "Bearer $Key"
@@ -90,7 +115,7 @@ sub call {
     $headers{'Content-Type'} //= 'application/json' if defined $text;
     $text //= '' unless $method eq 'GET' || $method eq 'HEAD';
 
-    my $answer = $client->request($method, "/v1$path", $text, %headers);
+    my $answer = $client->request($method, "$base$path", $text, %headers);
 
     $answer->{json} = eval { $codec->decode($answer->{body}) }
         if length $answer->{body};
@@ -153,22 +178,54 @@ sub refused {
 }
 
 
-# A digest of all that Redis holds.
+# A digest of all that Redis holds.  What has no order is put in one: that of a
+# hash or set changes while Redis makes room in it.
 
 sub digest {
-    my %read = (
-        string => sub { redis('GET', @_) },
-        list   => sub { redis('LRANGE', @_, 0, -1) },
-        set    => sub { [ sort @{ redis('SMEMBERS', @_) } ] },
-        zset   => sub { redis('ZRANGE', @_, 0, -1, 'WITHSCORES') },
-        hash   => sub { return { @{ redis('HGETALL', @_) } } },
-        stream => sub { redis('XRANGE', @_, '-', '+') },
-    );
+    return redis('EVAL', <<'_EOL_', 0);
+local read = {
+    hash = function(key)
+        local all, pairs = redis.call('HGETALL', key), {}
 
-    return sha1_hex(JSON::PP->new->canonical->allow_nonref->encode(
-        [ map { [ $_, redis('PEXPIRETIME', $_),
-                  $read{ redis('TYPE', $_) }->($_) ] }
-          sort @{ redis('KEYS', '*') } ]));
+        for i = 1, #all, 2 do
+            pairs[#pairs + 1] = redis.sha1hex(all[i])
+                                .. redis.sha1hex(all[i + 1])
+        end
+
+        table.sort(pairs)
+
+        return table.concat(pairs)
+    end,
+
+    set = function(key)
+        local all = redis.call('SMEMBERS', key)
+
+        table.sort(all)
+
+        return table.concat(all, '\n')
+    end,
+
+    zset = function(key)
+        return table.concat(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'),
+                            '\n')
+    end
+}
+
+local keys, parts = redis.call('KEYS', '*'), {}
+
+table.sort(keys)
+
+for i, key in ipairs(keys) do
+    local type = redis.call('TYPE', key).ok
+    local text = read[type] and read[type](key) or redis.call('DUMP', key)
+
+    parts[i] = key .. ' ' .. type .. ' '
+               .. tostring(redis.call('PEXPIRETIME', key)) .. ' '
+               .. redis.sha1hex(text)
+end
+
+return redis.sha1hex(table.concat(parts, '\n'))
+_EOL_
 }
 
 

@@ -216,13 +216,18 @@ sub call {
 }
 
 
-# Serves until an HTTP client has something to read, then reads its answer.
+# Serves until the head of an HTTP client's answer is there (that of
+# `100 Continue` is none), then reads the answer.
 
 sub answer {
     my ($self, $http, $method) = @_;
 
     $self->run_until('an answer', sub {
-        length $http->{buffer} || _readable($http->{socket}, 0);
+        return 1 if $http->{buffer}
+                    =~ m{\A(?:HTTP/1.1 100.*?\r\n\r\n)*HTTP/1.\d [2-5].*?\r\n\r\n}s;
+
+        # if it has ended, answer() says so
+        return _readable($http->{socket}, 0) && !eval { $http->_fill; 1 };
     });
 
     return $http->answer($method);

@@ -1,0 +1,426 @@
+# Clients that go: in mid-body, and while the request waits for Redis.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+use Knock::HeldRedis;
+use Knock::Server qw(wait_for);
+use Knock::Test;
+
+in_mid_body();
+while_waiting_for_a_reply();
+while_what_is_live_is_read();
+some_of_a_call();
+pipelined_and_gone();
+applied_exactly_once();
+nothing_piles_up();
+
+done_testing;
+
+
+# Until nginx has seen that its client is gone.
+
+sub wait_gone {
+    my ($fake, $nginx, $offset, $n) = @_;
+
+    $fake->run_until('nginx to notice', sub {
+        my @lines = $nginx->log_text($offset)
+                    =~ /(?:prematurely closed|reset by peer|closed connection)/g;
+        return @lines >= ($n // 1);
+    });
+}
+
+
+sub in_mid_body {
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $nginx = $fake->nginx(http => "client_body_buffer_size 1k;\n");
+    my $body = track('Gone');
+    my $large = ' ' x 5000 . track('Gone');
+    my $head = "POST /in/dev HTTP/1.1\r\nHost: x\r\n";
+
+    my %sent = (
+        'of its head'       => "POST /in/dev HTTP/1.1\r\nHos",
+        'before its body'   => "${head}Content-Length: 100\r\n\r\n",
+        'in its body'       => substr(post('/in/dev', $body), 0, -5),
+        'in its file'       => substr(post('/in/dev', $large), 0, -5),
+        'before a chunk'    => "${head}Transfer-Encoding: chunked\r\n\r\n",
+        'in a chunk'        => "${head}Transfer-Encoding: chunked\r\n\r\n"
+                               . "fff\r\n$body",
+        'between chunks'    => "${head}Transfer-Encoding: chunked\r\n\r\n"
+                               . sprintf("%x\r\n%s\r\n", length $body, $body),
+        'in its body, with Expect'
+                            => "${head}Expect: 100-continue\r\n"
+                               . "Content-Length: 100\r\n\r\n{",
+    );
+
+    for my $how (qw(close reset)) {
+        for my $where (sort keys %sent) {
+            my $http = $nginx->new_client;
+
+            $http->send($sent{$where});
+            $fake->wait_taken($http);
+            $http->$how;
+        }
+    }
+
+    my $http = $nginx->new_client;
+
+    $http->send(post('/in/dev', track('After')));
+
+    my $call = $fake->call;
+
+    is_deeply [events($call)], ['track/After'],
+              'gone in mid-body: nothing is applied';
+    $fake->reply($call, applied($call, 'p'));
+    is $fake->answer($http)->{status}, 200, 'the next one is served';
+    is_deeply [glob $nginx->dir . '/client_body/*'], [],
+              'no file is left';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# The reply comes when the request has gone, of whatever kind it is.
+
+sub while_waiting_for_a_reply {
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $nginx = $fake->nginx;
+    my $need = array(array(bulk('need'), bulk(''), array()));
+
+    my @replies = (
+        ['applied', sub { $fake->reply($_[0], applied($_[0], 'p')) }],
+        ['an error', sub { $fake->reply($_[0], error('ERR no')) }],
+        ['an error that passes', sub { $fake->reply($_[0], error('OOM no')) }],
+        ['an error that reconnects',
+                           sub { $fake->reply($_[0], error('READONLY no')) }],
+        ['stale', sub { $fake->reply($_[0], array(bulk('stale'))) }],
+        ['needs a merge', sub { $fake->reply($_[0], $need) }],
+        ['another function\'s', sub { $fake->reply($_[0], "*-1\r\n") }],
+        ['garbage', sub { $fake->reply($_[0], "garbage\r\n") }],
+        ['none, the connection is lost', sub { $fake->close($_[0]{conn}) }],
+        ['no function', sub {
+            $fake->reply($_[0], error('ERR Function not found'));
+            my $again = $fake->call;
+            is_deeply [events($again)], ['track/Gone'],
+                      'it is sent again, as others would be';
+            $fake->reply($again, applied($again, 'p'));
+        }],
+    );
+
+    for my $how (qw(close reset)) {
+        for (@replies) {
+            my ($what, $reply) = @$_;
+            my $http = $nginx->new_client;
+
+            $fake->ready;
+
+            my $before = $fake->{accepted};
+
+            $http->send(post('/in/dev', track('Gone', userId => '"u"',
+                                              properties => '{"a":{}}')));
+
+            my $call = $fake->call;
+            my $offset = -s $nginx->error_log;
+
+            $http->$how;
+            wait_gone($fake, $nginx, $offset);
+            $reply->($call);
+            $fake->run_until('a new connection',
+                             sub { $fake->{accepted} > $before })
+                if $what =~ /reconnects|garbage|lost/;
+
+            served($fake, $nginx, "gone by $how; the reply: $what");
+        }
+    }
+
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+sub while_what_is_live_is_read {
+    my @held;
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $nginx = $fake->nginx;
+
+    for my $reply ('an answer', 'an error', 'none') {
+        my $http = $nginx->new_client;
+        my $offset = -s $nginx->error_log;
+
+        $fake->ready;
+        @held = ();
+        $fake->{auto} = sub {
+            return if ($_[1]{args}[1] // '') ne 'knock_live';
+            push @held, $_[1];
+            return '';
+        };
+
+        $http->send(post('/in/unknown', track('Gone')));
+        $fake->run_until('what is live to be asked', sub { @held });
+        $http->close;
+        wait_gone($fake, $nginx, $offset);
+
+        my $before = $fake->{accepted};
+
+        $fake->{auto} = undef;
+        $fake->reply($held[0], $fake->live) if $reply eq 'an answer';
+        $fake->reply($held[0], error('ERR no')) if $reply eq 'an error';
+        $fake->close($held[0]{conn}) if $reply eq 'none';
+        $fake->run_until('a new connection',
+                         sub { $fake->{accepted} > $before })
+            if $reply eq 'none';
+
+        served($fake, $nginx, "gone while what is live is read: $reply");
+    }
+
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# Requests that share a call: those that stay have their own answers.
+
+sub some_of_a_call {
+    my @held;
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $nginx = $fake->nginx;
+    my @clients = map { $nginx->new_client } 1 .. 6;
+
+    $fake->{auto} = sub {
+        return if ($_[1]{args}[1] // '') ne 'knock_live' || @held;
+        push @held, $_[1];
+        return '';
+    };
+    $fake->{live} = { version => 2, endpoints => ['segment/token', 'new'] };
+
+    for my $i (0 .. 5) {
+        $clients[$i]->send(post('/in/new', track("T$i")));
+        $fake->run_until('what is live to be asked', sub { @held });
+        $fake->wait_taken($clients[$i]);
+    }
+
+    $fake->reply($held[0], $fake->live);
+
+    my ($first, $shared) = ($fake->call, $fake->call);
+
+    is_deeply [events($shared)], [map { "track/T$_" } 1 .. 5],
+              'five requests that share a call';
+
+    my $offset = -s $nginx->error_log;
+
+    $clients[$_]->close for 1, 3;
+    $clients[5]->reset;
+    wait_gone($fake, $nginx, $offset, 3);
+
+    my @statuses = qw(p d i p d);
+
+    $fake->reply($first, applied($first, 'p'));
+    $fake->reply($shared, array(map { array(bulk('ok'), bulk($_), ":0\r\n") }
+                                @statuses));
+
+    like $fake->answer($clients[0])->{body}, qr/"accepted":1/, 'the first one';
+    like $fake->answer($clients[2])->{body}, qr/"duplicates":1/,
+         'three are gone, the others have their own answers (2)';
+    like $fake->answer($clients[4])->{body}, qr/"accepted":1,"duplicates":0/,
+         'three are gone, the others have their own answers (4)';
+
+    # stale: those that are gone are not asked for again
+
+    @held = ();
+    $fake->{live}{version} = 3;
+    $fake->{live}{endpoints} = ['segment/token', 'newer'];
+    $clients[$_] = $nginx->new_client for 1, 3, 5;
+
+    for my $i (0 .. 5) {
+        $clients[$i]->send(post('/in/newer', track("T$i")));
+        $fake->run_until('what is live to be asked', sub { @held });
+        $fake->wait_taken($clients[$i]);
+    }
+
+    $fake->reply($held[0], $fake->live);
+    ($first, $shared) = ($fake->call, $fake->call);
+    $offset = -s $nginx->error_log;
+    $clients[$_]->close for 2, 4;
+    wait_gone($fake, $nginx, $offset, 2);
+    $fake->reply($first, applied($first, 'p'));
+    $fake->reply($shared, array(bulk('stale')));
+
+    my @again;
+
+    while (@again < 3) {
+        my $call = $fake->call;
+
+        push @again, events($call);
+        $fake->reply($call, applied($call, 'p'));
+    }
+
+    is_deeply \@again, [map { "track/T$_" } 1, 3, 5],
+              'stale: those that are still there come again';
+    is $fake->answer($clients[$_])->{status}, 200, "and are served ($_)"
+        for 0, 1, 3, 5;
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# Two requests in one packet, and the end behind them.
+
+sub pipelined_and_gone {
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $nginx = $fake->nginx;
+
+    for my $how (qw(close reset)) {
+        my $http = $nginx->new_client;
+
+        $http->send(post('/in/dev', track('First'))
+                    . post('/in/dev', track('Second')));
+
+        my $call = $fake->call;
+
+        $http->$how;
+        $fake->reply($call, applied($call, 'p'));
+
+        # the second one may be applied or not, but as a whole
+
+        my $probe = $nginx->new_client;
+        my @events;
+
+        $probe->send(post('/in/dev', track('Probe')));
+
+        until (grep { $_ eq 'track/Probe' } @events) {
+            my $next = $fake->call;
+
+            push @events, events($next);
+            $fake->reply($next, applied($next, 'p'));
+        }
+
+        is $fake->answer($probe)->{status}, 200,
+           "pipelined and gone by $how: others are served";
+
+        # what comes late must not be taken for what follows
+
+        $fake->run_for(0.05);
+        while (my $late = shift @{ $fake->{calls} }) {
+            $fake->reply($late, applied($late, 'p'));
+        }
+    }
+
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# With a real Redis that is held up: what was sent is applied, once.
+
+sub applied_exactly_once {
+    seed($Knock::Test::Seed);
+    redis(qw(HSET knock:{development}:user:u1 id), '"u1"');
+
+    my $nginx = Knock::Nginx->start(
+        http => 'knock_redis unix:' . redis_server()->{socket}
+                . " timeout=60s;\n");
+    my $body = sub { track('Comment Created', messageId => "\"once-$_[0]\"",
+                           properties => '{"recipients":["u1"]}') };
+
+    # knows what is live
+
+    is $nginx->post('/in/dev', $body->('warm'))->{status}, 200, 'warm';
+    redis('DEL', 'knock:{development}:runs');
+
+    for my $n (1 .. 10) {
+        my $http = $nginx->new_client;
+        my $how = $n % 2 ? 'close' : 'reset';
+        my $offset = -s $nginx->error_log;
+
+        # writes wait, the connection does not
+
+        redis(qw(CLIENT PAUSE 60000 WRITE));
+        $http->send(post('/in/dev', $body->($n)));
+        wait_for('a command that waits', sub {
+            join('', redis(qw(INFO clients))) =~ /blocked_clients:1/;
+        }, 60);
+        $http->$how;
+        wait_for('nginx to notice', sub {
+            $nginx->log_text($offset) =~ /client.*closed|reset by peer/;
+        }, 60);
+        redis(qw(CLIENT UNPAUSE));
+
+        wait_for('the run', sub {
+            redis('LLEN', 'knock:{development}:runs') >= $n;
+        }, 60);
+
+        like $nginx->post('/in/dev', $body->($n))->{body},
+             qr/^\{"accepted":0,"duplicates":1,.*"runs":0,/,
+             "gone by $how, applied all the same: the retry is a duplicate";
+        is redis('LLEN', 'knock:{development}:runs'), $n, 'and applied once';
+    }
+
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# Requests that are gone leave neither descriptors nor memory behind.
+
+sub nothing_piles_up {
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $nginx = $fake->nginx(level => 'info');
+    my ($worker) = $nginx->workers;
+    my $round = sub {
+        my @calls;
+
+        for my $n (1 .. $_[0]) {
+            my $http = $nginx->new_client;
+
+            $http->send(post('/in/dev', track('Gone',
+                properties => '{"x":"' . 'x' x 5000 . '"}')));
+            push @calls, $fake->call;
+            $n % 2 ? $http->close : $http->reset;
+        }
+
+        $fake->reply($_, applied($_, 'p')) for @calls;
+        served($fake, $nginx, 'after ' . @calls . ' that are gone');
+    };
+
+    $round->(100);
+
+    my ($descriptors, $memory) = (descriptors($worker), memory($worker));
+
+    $round->(100) for 1 .. 5;
+
+    ok eval { wait_for('descriptors', sub {
+           descriptors($worker) <= $descriptors }) },
+       'no more descriptors than before';
+
+    SKIP: {
+        skip 'ASan keeps what is freed', 1
+            if $ENV{KNOCK_NGINX} && $ENV{KNOCK_NGINX} =~ /asan/;
+
+        cmp_ok memory($worker) - $memory, '<', 1024,
+               'and no more memory, but for a megabyte';
+    }
+
+    is_deeply [$nginx->workers], [$worker], 'the worker lives';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+sub descriptors { return scalar(() = glob "/proc/$_[0]/fd/*") }
+
+sub memory {
+    open my $in, '<', "/proc/$_[0]/status" or return 0;
+    local $/;
+    return (<$in> =~ /VmRSS:\s*(\d+)/)[0];
+}
+
+
+sub served {
+    my ($fake, $nginx, $what) = @_;
+
+    my $http = $nginx->new_client;
+
+    $fake->ready;
+    $http->send(post('/in/dev', track('Next')));
+
+    my $call = $fake->call;
+
+    is_deeply [events($call)], ['track/Next'], "$what: nothing in between";
+    $fake->reply($call, applied($call, 'p'));
+    is $fake->answer($http)->{status}, 200, "$what: the next one is served";
+}

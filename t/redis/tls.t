@@ -1,0 +1,206 @@
+# Redis over TLS, with certificates of an authority made here.
+
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+use Test::More;
+
+use Knock::HeldRedis;
+use Knock::Server qw(start_redis connect_redis free_port wait_for);
+
+my $dir = tempdir('knock-tls-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+
+chmod 0755, $dir;
+
+authority('ca');
+authority('other');
+certificate('server', 'ca', 'DNS:redis.example.com,IP:127.0.0.1');
+certificate('named', 'ca', 'DNS:redis.example.com');
+certificate('client', 'ca', 'DNS:client');
+
+my $server = tls_redis('server');
+
+plan(skip_all => 'this redis-server has no TLS') unless $server;
+
+my $at = "rediss://127.0.0.1:$server->{tls}";
+
+works('by the address in the certificate', "$at ca=$dir/ca.crt");
+works('by a name given', "$at ca=$dir/ca.crt name=redis.example.com");
+works('not verified', "$at verify=off");
+works('user, password and database',
+      "rediss://knock:s3cret\@127.0.0.1:$server->{tls}/2 ca=$dir/ca.crt", 2);
+
+fails('another authority', "$at ca=$dir/other.crt",
+      qr/its certificate is not trusted: .*give the file of its authority/);
+fails('no authority named', $at,
+      qr/its certificate is not trusted: .*give the file of its authority/);
+fails('another name', "$at ca=$dir/ca.crt name=other.example.com",
+      qr/its certificate is not for "other\.example\.com"; give the name/);
+
+# the other way round
+
+fails('TLS where there is none',
+      "rediss://127.0.0.1:$server->{port} verify=off connect_timeout=500ms",
+      qr/(?:the TLS handshake failed|no TLS handshake within 500ms); check that Redis expects TLS/);
+fails('none where there is TLS', "redis://127.0.0.1:$server->{tls}",
+      qr/is away: .*(?:closed by Redis|is no reply of Redis)/);
+silent();
+
+large();
+
+# a certificate that does not name the address
+
+my $named = tls_redis('named');
+
+fails('an address that is not in the certificate',
+      "rediss://127.0.0.1:$named->{tls} ca=$dir/ca.crt",
+      qr/its certificate is not for "127\.0\.0\.1"; give the name/);
+works('its name instead', "rediss://127.0.0.1:$named->{tls} ca=$dir/ca.crt "
+                          . 'name=redis.example.com', 0, $named);
+
+# Redis asks for a certificate
+
+my $asks = tls_redis('server', 'yes');
+my $asked = "rediss://127.0.0.1:$asks->{tls} ca=$dir/ca.crt";
+
+works('with a certificate', "$asked cert=$dir/client.crt key=$dir/client.key",
+      0, $asks);
+fails('without one that is asked for', $asked, qr/is away: /);
+
+done_testing;
+
+
+sub openssl {
+    my $said = `openssl @_ 2>&1`;
+
+    die "openssl @_: $said\n" if $?;
+}
+
+
+sub authority {
+    my ($name) = @_;
+
+    openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$name",
+            "-keyout $dir/$name.key -out $dir/$name.crt");
+}
+
+
+sub certificate {
+    my ($name, $ca, $for) = @_;
+
+    open my $out, '>', "$dir/$name.ext" or die;
+    print {$out} "subjectAltName=$for\n";
+    close $out;
+
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=$name",
+            "-keyout $dir/$name.key -out $dir/$name.csr");
+    openssl("x509 -req -days 2 -in $dir/$name.csr -CA $dir/$ca.crt",
+            "-CAkey $dir/$ca.key -CAcreateserial -extfile $dir/$name.ext",
+            "-out $dir/$name.crt");
+    chmod 0644, "$dir/$name.key";
+}
+
+
+sub tls_redis {
+    my ($certificate, $clients) = @_;
+
+    my $port = free_port();
+    my $server = eval {
+        start_redis(args => [
+            '--tls-port', $port,
+            '--tls-cert-file', "$dir/$certificate.crt",
+            '--tls-key-file', "$dir/$certificate.key",
+            '--tls-ca-cert-file', "$dir/ca.crt",
+            '--tls-auth-clients', $clients // 'no']);
+    } or return;
+
+    my $redis = connect_redis($server);
+
+    $redis->command(qw(ACL SETUSER knock on >s3cret ~knock:* +@all));
+
+    for my $db (0, 2) {
+        $redis->command('SELECT', $db);
+        $redis->command(qw(HSET knock:{development}:endpoints
+                           segment/token dev));
+        $redis->command(qw(SET knock:{development}:version 1));
+    }
+
+    $server->{tls} = $port;
+
+    return $server;
+}
+
+
+sub works {
+    my ($what, $redis, $db, $at) = @_;
+
+    my $nginx = Knock::Nginx->start(http => "knock_redis $redis timeout=30s "
+                                            . "connect_timeout=30s;");
+
+    like $nginx->post('/in/dev', track('T'))->{body}, qr/"ignored":1/, $what;
+
+    my $list = connect_redis($at // $server)->command(qw(CLIENT LIST));
+    my ($worker) = $nginx->workers;
+
+    $db //= 0;
+
+    like $list, qr/ name=knock-$worker .* db=$db /,
+         "$what: the connection has its name and database";
+    is_deeply [$nginx->complaints], [], "$what: no complaints in the log";
+}
+
+
+sub fails {
+    my ($what, $redis, $message) = @_;
+
+    # of two values the last one counts
+    my ($url, $params) = split ' ', $redis, 2;
+    my $nginx = Knock::Nginx->start(http => "knock_redis $url "
+        . 'connect_timeout=10s reconnect=10ms reconnect_max=10ms '
+        . ($params // '') . ';');
+
+    my $answer = $nginx->post('/in/dev', track('T'));
+
+    ok unavailable($answer), "$what: 503" or diag $answer->{body};
+    wait_for('the log', sub { $nginx->log_text =~ $message });
+    like $nginx->log_text, $message, "$what: logged";
+    $nginx->stop;
+    is_deeply [$nginx->complaints], [], "$what: no complaints in the log";
+}
+
+
+# Nobody answers to the handshake.
+
+sub silent {
+    my $fake = Knock::HeldRedis->new;
+
+    fails('no handshake',
+          "rediss://127.0.0.1:$fake->{port} verify=off connect_timeout=300ms",
+          qr/no TLS handshake within \d+ms; check that Redis expects TLS/);
+}
+
+
+# Large commands and replies go in many records.
+
+sub large {
+    my $redis = connect_redis($server);
+    my $nginx = Knock::Nginx->start(
+        http => "knock_redis $at ca=$dir/ca.crt timeout=30s "
+                . "connect_timeout=30s;\nclient_max_body_size 16m;");
+    my $body = '[' . join(',', map {
+        track("T$_", properties => '{"x":"' . "$_ " x 200 . '"}')
+    } 1 .. 4000) . ']';
+
+    # what is live, of more than a megabyte
+
+    $redis->command(qw(HSET knock:{development}:toggles), "workflow/$_",
+                    'x' x 10_000) for 1 .. 120;
+    $redis->command(qw(SET knock:{development}:version 2));
+
+    cmp_ok length $body, '>', 4_000_000, 'a batch of ' . length $body;
+    like $nginx->post('/in/dev', $body)->{body}, qr/"ignored":4000,/,
+         'a large command and large replies';
+    is $nginx->post('/in/dev', track('T'))->{status}, 200, 'and one after them';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
