@@ -79,7 +79,7 @@ int
 knock_action_compile(knock_arena_t *arena, const knock_json_t *doc,
     knock_action_t *action, knock_error_t *err)
 {
-    knock_str_t          type;
+    knock_str_t          type = knock_null_string;
     const knock_json_t  *values[KNOCK_ACTION_F_COUNT] = { NULL };
 
     memset(action, 0, sizeof(knock_action_t));

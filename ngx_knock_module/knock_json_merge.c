@@ -114,7 +114,11 @@ knock_merge_object(knock_buf_t *buf, const knock_json_t *base,
             continue;
         }
 
+        /* a name stands here because one of the two has it */
+
         value = (m->over != NULL) ? m->over : m->base;
+
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         knock_buf_add(buf, value->data, value->len);
     }
 

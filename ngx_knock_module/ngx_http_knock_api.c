@@ -210,8 +210,8 @@ ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
 
     if (p) {
         query.data = p + 1;
-        query.len = path.data + path.len - (p + 1);
-        path.len = p - path.data;
+        query.len = (size_t) (path.data + path.len - (p + 1));
+        path.len = (size_t) (p - path.data);
     }
 
     if (knock_api_route(api->arena, ngx_http_knock_api_method(r), &path,

@@ -549,7 +549,7 @@ ngx_http_knock_api_random(ngx_http_knock_api_t *api, size_t n)
     }
 
     hex.data = bytes + n;
-    hex.len = ngx_hex_dump(hex.data, bytes, n) - hex.data;
+    hex.len = (size_t) (ngx_hex_dump(hex.data, bytes, n) - hex.data);
 
     return hex;
 }

@@ -156,8 +156,8 @@ ngx_http_knock_api_commit_cursor(ngx_http_knock_api_t *api,
         return NGX_OK;
     }
 
-    score = ngx_atoof(cursor->data, dot - cursor->data);
-    n = ngx_atoi(dot + 1, last - (dot + 1));
+    score = ngx_atoof(cursor->data, (size_t) (dot - cursor->data));
+    n = ngx_atoi(dot + 1, (size_t) (last - (dot + 1)));
 
     /* what is none is left for the library to refuse */
 

@@ -174,13 +174,14 @@ ngx_http_knock_api_keys_check(ngx_array_t *keys, ngx_http_request_t *r)
         p++;
     }
 
-    (void) SHA256(p, last - p, hash);
+    (void) SHA256(p, (size_t) (last - p), hash);
 
     hashes = keys->elts;
     found = 0;
 
     for (i = 0; i < keys->nelts; i++) {
-        found |= knock_digest_eq(hashes + i * NGX_HTTP_KNOCK_HASH_LEN, hash,
+        found |= (ngx_uint_t)
+                 knock_digest_eq(hashes + i * NGX_HTTP_KNOCK_HASH_LEN, hash,
                                  NGX_HTTP_KNOCK_HASH_LEN);
     }
 

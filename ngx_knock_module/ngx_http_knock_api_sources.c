@@ -109,7 +109,9 @@ ngx_http_knock_api_environment_create(ngx_http_knock_api_t *api)
             return;
         }
 
-        after |= knock_str_eq(&api->environments[i], &api->req.after);
+        if (knock_str_eq(&api->environments[i], &api->req.after)) {
+            after = 1;
+        }
     }
 
     if (!after) {

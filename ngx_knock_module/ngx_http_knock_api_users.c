@@ -377,7 +377,8 @@ ngx_http_knock_api_user_list(ngx_http_knock_api_t *api,
         last = api->req.cursor.data + api->req.cursor.len;
         dot = ngx_strlchr(api->req.cursor.data, last, '.');
 
-        skip = dot ? ngx_atoi(dot + 1, last - (dot + 1)) : NGX_ERROR;
+        skip = dot ? ngx_atoi(dot + 1, (size_t) (last - (dot + 1)))
+                   : NGX_ERROR;
 
         for (p = api->req.cursor.data; dot && p < dot; p++) {
             if (*p < '0' || *p > '9') {
@@ -396,8 +397,8 @@ ngx_http_knock_api_user_list(ngx_http_knock_api_t *api,
         }
 
         scan->cursor = api->req.cursor;
-        scan->cursor.len = dot - api->req.cursor.data;
-        scan->skip = skip;
+        scan->cursor.len = (size_t) (dot - api->req.cursor.data);
+        scan->skip = (size_t) skip;
     }
 
     ngx_http_knock_api_scan(api);

@@ -65,7 +65,7 @@ ngx_http_knock_header_filter(ngx_http_request_t *r)
 
     ctx->replaced = 1;
 
-    r->headers_out.content_length_n = ctx->text.len;
+    r->headers_out.content_length_n = (off_t) ctx->text.len;
 
     if (r->headers_out.content_length) {
         r->headers_out.content_length->hash = 0;

@@ -102,14 +102,14 @@ ngx_http_knock_body(ngx_http_request_t *r, ngx_str_t *body)
 
     if (cl->next == NULL && ngx_buf_in_memory(b)) {
         body->data = b->pos;
-        body->len = b->last - b->pos;
+        body->len = (size_t) (b->last - b->pos);
         return NGX_OK;
     }
 
     len = 0;
 
     for ( /* void */ ; cl; cl = cl->next) {
-        len += ngx_buf_size(cl->buf);
+        len += (size_t) ngx_buf_size(cl->buf);
     }
 
     p = ngx_pnalloc(r->pool, len ? len : 1);
@@ -124,7 +124,7 @@ ngx_http_knock_body(ngx_http_request_t *r, ngx_str_t *body)
         b = cl->buf;
 
         if (ngx_buf_in_memory(b)) {
-            p = ngx_cpymem(p, b->pos, b->last - b->pos);
+            p = ngx_cpymem(p, b->pos, (size_t) (b->last - b->pos));
             continue;
         }
 

@@ -680,8 +680,8 @@ the_longest_recipient_has_a_key(void **state)
     text = knock_arena_alloc(arena, len);
     assert_non_null(text);
 
-    (void) snprintf(text, len, "{\"r\":[%s", element);
-    (void) strcat(text, repeat("", repeat(",", element, 1, ""), 18, "]}"));
+    (void) snprintf(text, len, "{\"r\":[%s%s", element,
+                    repeat("", repeat(",", element, 1, ""), 18, "]}"));
 
     resolve("\"recipients\":\"data.r\"", text, &limits, &resolved);
     assert_int_equal(resolved.nrecipients, 1);

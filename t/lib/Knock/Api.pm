@@ -78,14 +78,19 @@ sub write_keys {
 # its order; a capital letter in a pattern stands for a key or an id.
 
 sub routes {
-    my ($file) = grep { -f } map { "$_/ngx_knock_module/knock_api_route.c" }
-                 '.', __FILE__ =~ s{[^/]*$}{../../..}r;
+    my ($folder) = grep { -d } map { "$_/ngx_knock_module" }
+                   '.', __FILE__ =~ s{[^/]*$}{../../..}r;
+    my $table;
 
-    open my $in, '<', $file or die "knock_api_route.c: $!\n";
-    my $text = do { local $/; <$in> };
+    for my $file (glob "$folder/knock_api*.c") {
+        open my $in, '<', $file or die "$file: $!\n";
+        my $text = do { local $/; <$in> };
 
-    my ($table) = $text =~ /knock_api_route_table\[\] = \{(.*?)\n\};/s
-        or die "no table of calls in $file\n";
+        ($table) = $text =~ /knock_api_route_table\[\] = \{(.*?)\n\};/s
+            and last;
+    }
+
+    die "no table of calls in $folder\n" unless $table;
 
     my @rows;
 

@@ -27,6 +27,7 @@ use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
 use Knock::Nginx;
+use Knock::Server qw(wait_for);
 
 our @EXPORT = qw(post track units events applied bulk array error unavailable);
 
@@ -175,7 +176,8 @@ sub _state {
         "  connection $conn->{n}" . ($conn->{closed} ? ', closed' : '') . ":\n",
         map { sprintf "    %s\n", join ' ', map { substr $_ // '', 0, 40 }
                                    @{ $_->{args} }[0 .. 2] }
-        @{ $conn->{log} };
+        @{ $conn->{log} } > 20 ? @{ $conn->{log} }[-20 .. -1]
+                               : @{ $conn->{log} };
     } grep { $_->{n} > $self->{accepted} - 4 } @{ $self->{conns} };
 }
 
@@ -297,6 +299,17 @@ sub wait_taken {
     for my $http (@clients) {
         $self->run_until('nginx to read a request',
                          sub { _taken($http->{socket}) });
+    }
+}
+
+
+# The same where there is no such server, as a function.
+
+sub wait_read {
+    my (@clients) = @_;
+
+    for my $http (@clients) {
+        wait_for('nginx to read a request', sub { _taken($http->{socket}) });
     }
 }
 
