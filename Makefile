@@ -33,8 +33,14 @@ UNITS   ?= $(patsubst t/unit/%.c,%,$(wildcard t/unit/test_*.c))
 
 DEPS    := $(if $(NO_DEPS),:,scripts/deps)
 
+# as many at a time as there are processors, unless -j says otherwise
 
-.PHONY: all module demo stop test unit lint asan install clean FORCE
+ifeq (,$(filter -j%,$(MAKEFLAGS)))
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+
+.PHONY: all module demo stop screenshots test unit lint asan install clean FORCE
 .PHONY: deps deps-build deps-test deps-lint deps-asan
 
 all: module
@@ -83,7 +89,7 @@ install: module
 
 UNIT_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -MMD -MP \
                -Ingx_knock_module -It/unit
-UNIT_LIBS   := -lcmocka -lcrypto
+UNIT_LIBS   := -lcmocka -lcjson -lcrypto
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all \
                -fno-omit-frame-pointer
 
@@ -153,6 +159,11 @@ demo: module
 
 stop:
 	@examples/demo.sh stop
+
+# the pictures of docs/dashboard.md
+
+screenshots: module deps-test
+	@t/dashboard/run screenshots
 
 
 clean:
