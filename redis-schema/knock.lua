@@ -1236,8 +1236,10 @@ end
 
 local function commit_score(commit_ids)
     local newest = redis.call('ZREVRANGE', commit_ids, 0, 0, 'WITHSCORES')
+    local now = redis.call('TIME')
 
-    return math.max(now_ms() * 1000, (tonumber(newest[2]) or 0) + 1)
+    return math.max(tonumber(now[1]) * 1000000 + tonumber(now[2]),
+                    (tonumber(newest[2]) or 0) + 1)
 end
 
 
