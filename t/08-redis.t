@@ -371,6 +371,11 @@ subtest 'a prefix of its own' => sub {
 subtest 'the catalogue holds count, first and last seen, and a sample' => sub {
     begin({});
 
+    # a worker keeps so many samples a second, and others came before
+
+    my $second = int time;
+    wait_for('the next second', sub { int time > $second });
+
     my $one = track(messageId => '"m1"', n => '1.0');
     my $two = track(messageId => '"m2"', n => '2.0');
 

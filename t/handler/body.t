@@ -174,10 +174,14 @@ sub expect_continue {
 
     $http->send("POST /in/dev HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\n"
                 . "Expect: 100-continue\r\nContent-Length: 5000\r\n\r\n");
-    is $fake->answer($http)->{status}, 415, 'refused by its head';
-    $http->send(' ' x 5000);
-    is_served($fake->ask($http, post('/in/dev', $body, signed($body))),
-              'and the next request is served');
+    $answer = $fake->answer($http);
+
+    is $answer->{status}, 415, 'refused by its head';
+    is $answer->{headers}{connection}, 'close',
+       'and closed: the body may never come';
+    is_served($fake->ask($nginx->new_client,
+                         post('/in/dev', $body, signed($body))),
+              'another connection is served');
 }
 
 
