@@ -83,6 +83,7 @@ start_servers() {
 
     sed -e "s,@USER@,$user," -e "s,@RUN@,$run,g" -e "s,@PORT@,$port," \
         -e "s,@MODULE@,$root/build/ngx_knock_module.so," \
+        -e "s,@ROOT@,$root," \
         examples/nginx.conf > "$run/nginx.conf"
 
     "$redis_server" --port 0 --unixsocket "$run/redis.sock" \
@@ -188,6 +189,7 @@ start)
 
     echo
     echo "Serving $url"
+    echo "Page:   http://127.0.0.1:$port/dashboard/ with the API key $key"
     echo "API:    curl -H 'Authorization: Bearer $key' $api/sources"
     echo "Redis:  redis-cli -s $run/redis.sock"
     echo "until   make stop"
