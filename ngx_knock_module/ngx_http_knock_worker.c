@@ -86,9 +86,12 @@ ngx_http_knock_worker_check_retired(ngx_http_knock_worker_t *worker)
         return;
     }
 
-    /* not at once: the caller may be a handler of the client */
+    /*
+     * Not at once: the caller may be a handler of the client.  At a reload no
+     * event is being handled, only the next ones are not waited for.
+     */
 
-    ngx_post_event(&worker->destroy, &ngx_posted_events);
+    ngx_post_event(&worker->destroy, &ngx_posted_next_events);
 }
 
 

@@ -146,7 +146,7 @@ sub loaded_in_vain {
             $fake->reply($call, error('ERR Function not found'));
         }
 
-        return $http->{socket} && Knock::HeldRedis::_readable($http->{socket}, 0);
+        return !$http->silent(0);
     });
 
     is $http->answer->{status}, 500, 'never found: 500 in the end';

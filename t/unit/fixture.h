@@ -94,6 +94,49 @@ assert_starts(const char *s, const char *prefix)
 }
 
 
+static inline void
+assert_str(const knock_str_t *s, const char *expected)
+{
+    if (!knock_str_is(s, expected)) {
+        fail_msg("\"%.*s\" is not \"%s\"", (int) s->len, (char *) s->data,
+                 expected);
+    }
+}
+
+
+/* NULL: there is none, which is not the empty one */
+
+static inline void
+assert_str_or_null(const knock_str_t *s, const char *expected)
+{
+    if (expected == NULL) {
+        assert_null(s->data);
+        return;
+    }
+
+    assert_non_null(s->data);
+    assert_str(s, expected);
+}
+
+
+/* NULL: there is none */
+
+static inline void
+assert_text(const knock_json_t *v, const char *expected)
+{
+    knock_str_t  s;
+
+    if (expected == NULL) {
+        assert_null(v);
+        return;
+    }
+
+    assert_non_null(v);
+    s = knock_json_text(v);
+    assert_str(&s, expected);
+}
+
+
 static inline const knock_json_t *
 parse(const char *json)
 {

@@ -1,20 +1,13 @@
 
 /* knock_api_body: the bodies of the API's calls, checked and normalised */
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "fixture.h"
+#include "mutate.h"
 
 #include "knock_api.h"
 #include "knock_action.h"
 #include "knock_entity.h"
 
-
-#define N(a)  (sizeof(a) / sizeof((a)[0]))
 
 #define NOW      1772448845678      /* of the tests */
 #define CREATED  "2026-03-02T10:54:05.678Z"
@@ -41,29 +34,6 @@
 #define EXPECTED_ID                                                          \
     "expected an id: a string of 1 to 256 bytes without control characters, " \
     "or an integer"
-
-
-static knock_arena_t  *arena;
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-
-    arena = knock_arena_create(4096);
-    return arena == NULL;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-
-    knock_arena_destroy(arena);
-    return 0;
-}
 
 
 /* the key or id in the path is "k" */
@@ -139,60 +109,6 @@ assert_refused(knock_api_op_e op, const char *text, knock_error_code_e code,
         fail_msg("%.200s: %s, \"%s\"", text, knock_error_name(err.code),
                  err.message);
     }
-}
-
-
-static void
-assert_str(const knock_str_t *str, const char *expected)
-{
-    if (!knock_str_is(str, expected)) {
-        fail_msg("\"%.*s\" is not \"%s\"", (int) str->len, (char *) str->data,
-                 expected);
-    }
-}
-
-
-/* NULL: there is none */
-
-static void
-assert_text(const knock_json_t *v, const char *expected)
-{
-    knock_str_t  text;
-
-    if (expected == NULL) {
-        assert_null(v);
-        return;
-    }
-
-    assert_non_null(v);
-    text = knock_json_text(v);
-    assert_str(&text, expected);
-}
-
-
-/* prefix, n times the unit, suffix */
-
-static char *
-repeat(const char *prefix, const char *unit, size_t n, const char *suffix)
-{
-    char    *text, *p;
-    size_t   len = strlen(unit);
-
-    text = knock_arena_alloc(arena, strlen(prefix) + n * len + strlen(suffix)
-                                    + 1);
-    assert_non_null(text);
-
-    p = text + strlen(prefix);
-    memcpy(text, prefix, strlen(prefix));
-
-    while (n--) {
-        memcpy(p, unit, len);
-        p += len;
-    }
-
-    memcpy(p, suffix, strlen(suffix) + 1);
-
-    return text;
 }
 
 
@@ -1306,60 +1222,6 @@ the_codes_have_their_statuses(void **state)
 }
 
 
-/* xorshift */
-
-static uint32_t
-random_next(uint32_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 17;
-    *seed ^= *seed << 5;
-
-    return *seed;
-}
-
-
-/* changes some bytes, cuts or repeats a piece; the new length */
-
-static size_t
-mutate(char *text, size_t len, size_t cap, uint32_t *seed)
-{
-    size_t    at, n, times;
-
-    static const char  likely[] = "{}[]\",:\\ntfu0 1.k\xc3\xff\0";
-
-    for (times = random_next(seed) % 4; times; times--) {
-
-        at = len ? random_next(seed) % len : 0;
-        n = random_next(seed) % 12;
-
-        switch (random_next(seed) % 3) {
-
-        case 0:
-            if (len) {
-                text[at] = likely[random_next(seed) % (sizeof(likely) - 1)];
-            }
-
-            break;
-
-        case 1:
-            n = (n > len - at) ? len - at : n;
-            memmove(text + at, text + at + n, len - at - n);
-            len -= n;
-            break;
-
-        default:
-            n = (n > len - at) ? len - at : n;
-            n = (n > cap - len) ? cap - len : n;
-            memmove(text + at + n, text + at, len - at);
-            len += n;
-        }
-    }
-
-    return len;
-}
-
-
 static const struct {
     knock_api_op_e   op;
     const char      *body;
@@ -1404,13 +1266,16 @@ random_bodies_are_taken_or_refused(void **state)
     knock_api_op_e       op;
     knock_api_request_t  req;
 
+    static const char  likely[] = "{}[]\",:\\ntfu0 1.k\xc3\xff\0";
+
     (void) state;
 
     for (i = taken = 0; i < 60000; i++) {
 
         len = strlen(examples[i % N(examples)].body);
         memcpy(text, examples[i % N(examples)].body, len);
-        len = mutate(text, len, sizeof(text), &seed);
+        len = mutate(text, len, sizeof(text), likely, sizeof(likely) - 1, 11,
+                     &seed);
 
         op = random_next(&seed) % 8
              ? examples[i % N(examples)].op

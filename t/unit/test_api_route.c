@@ -1,18 +1,11 @@
 
 /* knock_api_route: from a method, a path and a query to a call of the API */
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "fixture.h"
+#include "mutate.h"
 
 #include "knock_api.h"
 
-
-#define N(a)  (sizeof(a) / sizeof((a)[0]))
 
 #define GET     KNOCK_API_GET
 #define POST    KNOCK_API_POST
@@ -20,29 +13,6 @@
 #define PATCH   KNOCK_API_PATCH
 #define DELETE  KNOCK_API_DELETE
 #define OTHER   KNOCK_API_OTHER
-
-
-static knock_arena_t  *arena;
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-
-    arena = knock_arena_create(4096);
-    return arena == NULL;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-
-    knock_arena_destroy(arena);
-    return 0;
-}
 
 
 /* the very bytes and none behind them, so that a sanitizer sees a step over */
@@ -120,16 +90,6 @@ route_ok(knock_api_method_e method, const char *path, const char *query,
 
 
 static void
-assert_str(const knock_str_t *str, const char *expected)
-{
-    if (!knock_str_is(str, expected)) {
-        fail_msg("\"%.*s\" is not \"%s\"", (int) str->len, (char *) str->data,
-                 expected);
-    }
-}
-
-
-static void
 assert_refused(knock_api_method_e method, const char *path, const char *query,
     knock_error_code_e code, const char *message)
 {
@@ -144,32 +104,6 @@ assert_refused(knock_api_method_e method, const char *path, const char *query,
         fail_msg("%s?%s: %s, \"%s\"", path, query,
                  knock_error_name(err.code), err.message);
     }
-}
-
-
-/* prefix, n times the unit, suffix */
-
-static char *
-repeat(const char *prefix, const char *unit, size_t n, const char *suffix)
-{
-    char    *text, *p;
-    size_t   len = strlen(unit);
-
-    text = knock_arena_alloc(arena, strlen(prefix) + n * len + strlen(suffix)
-                                    + 1);
-    assert_non_null(text);
-
-    p = text + strlen(prefix);
-    memcpy(text, prefix, strlen(prefix));
-
-    while (n--) {
-        memcpy(p, unit, len);
-        p += len;
-    }
-
-    memcpy(p, suffix, strlen(suffix) + 1);
-
-    return text;
 }
 
 
@@ -573,7 +507,7 @@ static void
 keys_and_ids_have_their_lengths(void **state)
 {
     size_t               i;
-    char                *path;
+    const char          *path;
     knock_api_request_t  req;
 
     static const struct {
@@ -763,60 +697,6 @@ the_codes_have_their_statuses(void **state)
 }
 
 
-/* xorshift */
-
-static uint32_t
-random_next(uint32_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 17;
-    *seed ^= *seed << 5;
-
-    return *seed;
-}
-
-
-/* changes some bytes, cuts or repeats a piece; the new length */
-
-static size_t
-mutate(char *text, size_t len, size_t cap, uint32_t *seed)
-{
-    size_t    at, n, times;
-
-    static const char  likely[] = "//%%2Ff0+&=.?v1AE\x80\xc3\xff\0\n{}\"";
-
-    for (times = random_next(seed) % 4; times; times--) {
-
-        at = len ? random_next(seed) % len : 0;
-        n = random_next(seed) % 8;
-
-        switch (random_next(seed) % 3) {
-
-        case 0:
-            if (len) {
-                text[at] = likely[random_next(seed) % (sizeof(likely) - 1)];
-            }
-
-            break;
-
-        case 1:
-            n = (n > len - at) ? len - at : n;
-            memmove(text + at, text + at + n, len - at - n);
-            len -= n;
-            break;
-
-        default:
-            n = (n > len - at) ? len - at : n;
-            n = (n > cap - len) ? cap - len : n;
-            memmove(text + at + n, text + at, len - at);
-            len += n;
-        }
-    }
-
-    return len;
-}
-
-
 static void
 random_paths_are_taken_or_refused(void **state)
 {
@@ -828,6 +708,7 @@ random_paths_are_taken_or_refused(void **state)
     knock_api_request_t  req;
 
     static const char  example[] = "cursor=a%20b&limit=20&status=failed";
+    static const char  likely[] = "//%%2Ff0+&=.?v1AE\x80\xc3\xff\0\n{}\"";
 
     (void) state;
 
@@ -835,11 +716,13 @@ random_paths_are_taken_or_refused(void **state)
 
         path_len = strlen(calls[i % N(calls)].path);
         memcpy(path, calls[i % N(calls)].path, path_len);
-        path_len = mutate(path, path_len, sizeof(path), &seed);
+        path_len = mutate(path, path_len, sizeof(path), likely,
+                          sizeof(likely) - 1, 7, &seed);
 
         query_len = sizeof(example) - 1;
         memcpy(query, example, query_len);
-        query_len = mutate(query, query_len, sizeof(query), &seed);
+        query_len = mutate(query, query_len, sizeof(query), likely,
+                           sizeof(likely) - 1, 7, &seed);
 
         rc = route_bytes(random_next(&seed) % 4
                          ? calls[i % N(calls)].method

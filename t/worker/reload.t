@@ -25,12 +25,21 @@ done_testing;
 sub descriptors { return scalar(() = glob "/proc/$_[0]/fd/*") }
 
 
+# The processes that Redis has connections of.
+
+sub connected {
+    my @pids = redis(qw(CLIENT LIST)) =~ /name=knock-(\d+)/g;
+
+    return sort @pids;
+}
+
+
 sub fifty_reloads {
     my $nginx = Knock::Nginx->start(
         workers => 2, redis => redis_server(),
         http => 'log_format s "$status"; access_log access.log s;');
     my $master = $nginx->pid;
-    my ($of_master, @of_worker, @wrong, %seen);
+    my (@of_master, @of_worker, @wrong, %seen);
     my $n = 0;
 
     for my $reload (1 .. RELOADS) {
@@ -79,29 +88,36 @@ sub fifty_reloads {
 
         $seen{$_} = 1 for $nginx->workers;
 
-        next if $reload < 5;
-        $of_master //= descriptors($master);
-        push @of_worker, map { descriptors($_) } $nginx->workers;
+        next unless $reload == 5 || $reload == RELOADS;
+
+        # each worker is connected, and nothing else is going on
+        wait_for('the workers to connect', sub {
+            "@{[connected()]}" eq "@{[sort $nginx->workers]}";
+        }, 60);
+
+        push @of_master, descriptors($master);
+        push @of_worker, [map { descriptors($_) } $nginx->workers];
     }
 
     is_deeply \@wrong, [], 'each request in flight is answered';
     is redis('LLEN', 'knock:{development}:runs'), $n, 'and applied once';
     cmp_ok scalar(keys %seen), '>=', 2 * RELOADS, RELOADS . ' reloads';
-    is descriptors($master), $of_master,
+    is $of_master[1], $of_master[0],
        'the master has as many descriptors as before';
 
-    # Redis has nobody left either: one connection for each worker, and ours
+    # the channels to the old workers may be open a moment longer
 
-    my $list = redis(qw(CLIENT LIST));
+    my ($before) = sort { $b <=> $a } @{ $of_worker[0] };
 
-    is_deeply [sort $list =~ /name=knock-(\d+)/g], [sort $nginx->workers],
+    ok eval { wait_for('descriptors to be closed', sub {
+           !grep { descriptors($_) > $before } $nginx->workers }) },
+       "no worker has more than the $before that it had"
+       or diag "@{ $of_worker[1] }";
+
+    # Redis has nobody left either
+
+    is_deeply [connected()], [sort $nginx->workers],
               'each worker has one connection to Redis';
-
-    # a worker that is starting may have one more for a moment
-
-    my ($least, $most) = (sort { $a <=> $b } @of_worker)[0, -1];
-
-    cmp_ok $most - $least, '<=', 3, "workers have $least to $most descriptors";
 
     $nginx->stop;
     unlike $nginx->log_text, qr/open socket .* left in connection/,
