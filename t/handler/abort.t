@@ -13,6 +13,7 @@ in_mid_body();
 while_waiting_for_a_reply();
 while_what_is_live_is_read();
 some_of_a_call();
+before_the_call_goes_out();
 pipelined_and_gone();
 applied_exactly_once();
 nothing_piles_up();
@@ -257,6 +258,97 @@ sub some_of_a_call {
               'stale: those that are still there come again';
     is $fake->answer($clients[$_])->{status}, 200, "and are served ($_)"
         for 0, 1, 3, 5;
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# What is live is read, requests are put into a call, and in the same turn of
+# the loop some of them go, before the call does: the worker is stopped until
+# the one and the other are there for it.
+
+sub before_the_call_goes_out {
+    my @held;
+    my $action = '{"key":"a","source":"segment","event":"track/Large",'
+                 . '"type":"workflows_trigger","workflow":"w",'
+                 . '"recipients":"properties.to"}';
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $nginx = $fake->nginx(http => "client_body_buffer_size 1m;\n");
+    my ($worker) = $nginx->workers;
+    my $version = 1;
+
+    $fake->{auto} = sub {
+        return if ($_[1]{args}[1] // '') ne 'knock_live' || !$_[0]{hold};
+        push @held, $_[1];
+        return '';
+    };
+
+    # below the size at which a call goes out at once
+
+    my @bodies = map {
+        track('Large', properties => qq({"to":[{"id":"u$_"}],"x":")
+                                     . "$_." x 20_000 . '"}')
+    } 0 .. 2;
+
+    for my $how (qw(close reset)) {
+        my @clients = map { $nginx->new_client } 0 .. 2;
+
+        @held = ();
+        $fake->{hold} = 1;
+        $fake->{live} = { version => ++$version, workflows => ['w'],
+                          actions => ['a', $action],
+                          endpoints => ['segment/token', "new$version"] };
+
+        # all that are waiting when it is asked for the second time share that
+
+        for my $i (0 .. 2) {
+            $clients[$i]->send(post("/in/new$version", $bodies[$i]));
+            $fake->run_until('what is live to be asked', sub { @held });
+            $fake->wait_taken($clients[$i]);
+        }
+
+        # the first one by itself
+
+        kill 'STOP', $worker;
+        $fake->reply($held[0], $fake->live);
+        $clients[0]->$how;
+        kill 'CONT', $worker;
+
+        $fake->run_until('what is live to be asked again', sub { @held > 1 });
+
+        my $call = $fake->call;
+        my @events = map { @{ $_->{events} } } units($call);
+
+        is scalar(@events), 1, "gone by $how before the call: it is there";
+        cmp_ok index($events[0]{runs}[0], substr $bodies[0], -40_003, 40_000),
+               '>', 0, 'and whole';
+        $fake->reply($call, applied($call, 'p', 1));
+
+        # one of two that come after it
+
+        kill 'STOP', $worker;
+        $fake->{hold} = 0;
+        $fake->reply($held[1], $fake->live);
+        $clients[1]->$how;
+        kill 'CONT', $worker;
+
+        @events = ();
+
+        while (@events < 2) {
+            $call = $fake->call;
+            push @events, map { @{ $_->{events} } } units($call);
+            $fake->reply($call, applied($call, 'p', 1));
+        }
+
+        is_deeply [grep { index($events[$_ - 1]{runs}[0],
+                                substr $bodies[$_], -40_003, 40_000) < 0 }
+                   1, 2], [],
+                  "one of two gone by $how before the call: both are whole";
+        is $fake->answer($clients[2])->{status}, 200,
+           'and the one that stays is answered';
+        $clients[2]->close;
+    }
+
+    is_deeply [$nginx->workers], [$worker], 'the worker lives';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
