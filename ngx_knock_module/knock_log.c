@@ -73,7 +73,41 @@ knock_log_action(knock_buf_t *buf, const knock_resolved_t *resolved)
         return;
     }
 
-    knock_buf_add_lit(buf, "null,\"recipients\":[");
+    knock_buf_add_lit(buf, "null,");
+    knock_log_add_resolved(buf, resolved);
+    knock_buf_add_lit(buf, ",\"left_out\":[");
+
+    for (i = 0; i < resolved->nleft_out; i++) {
+        left = &resolved->left_out[i];
+
+        if (i) {
+            knock_buf_add_char(buf, ',');
+        }
+
+        knock_buf_add_lit(buf, "{\"recipient\":");
+
+        if (left->value->len <= KNOCK_MAX_LOGGED) {
+            knock_buf_add(buf, left->value->data, left->value->len);
+
+        } else {
+            knock_buf_add_lit(buf, "\"(too long to be logged)\"");
+        }
+
+        knock_buf_add_lit(buf, ",\"reason\":");
+        knock_log_text(buf, left->reason);
+        knock_buf_add_char(buf, '}');
+    }
+
+    knock_buf_add_lit(buf, "]}");
+}
+
+
+void
+knock_log_add_resolved(knock_buf_t *buf, const knock_resolved_t *resolved)
+{
+    size_t  i;
+
+    knock_buf_add_lit(buf, "\"recipients\":[");
 
     for (i = 0; i < resolved->nrecipients; i++) {
         if (i) {
@@ -102,31 +136,6 @@ knock_log_action(knock_buf_t *buf, const knock_resolved_t *resolved)
     } else {
         knock_buf_add_lit(buf, "null");
     }
-
-    knock_buf_add_lit(buf, ",\"left_out\":[");
-
-    for (i = 0; i < resolved->nleft_out; i++) {
-        left = &resolved->left_out[i];
-
-        if (i) {
-            knock_buf_add_char(buf, ',');
-        }
-
-        knock_buf_add_lit(buf, "{\"recipient\":");
-
-        if (left->value->len <= KNOCK_MAX_LOGGED) {
-            knock_buf_add(buf, left->value->data, left->value->len);
-
-        } else {
-            knock_buf_add_lit(buf, "\"(too long to be logged)\"");
-        }
-
-        knock_buf_add_lit(buf, ",\"reason\":");
-        knock_log_text(buf, left->reason);
-        knock_buf_add_char(buf, '}');
-    }
-
-    knock_buf_add_lit(buf, "]}");
 }
 
 

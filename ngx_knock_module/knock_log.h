@@ -34,5 +34,12 @@ int knock_log_build(knock_arena_t *arena, const knock_event_t *event,
  */
 void knock_log_add_ref(knock_buf_t *buf, const knock_ref_t *ref);
 
+/*
+ * Appends the parameters of an action that resolved, as members of an object:
+ * "recipients", "actor", "tenant", "cancellation_key".
+ */
+void knock_log_add_resolved(knock_buf_t *buf,
+    const knock_resolved_t *resolved);
+
 
 #endif /* KNOCK_LOG_H */

@@ -283,37 +283,8 @@ knock_preview_mismatch(knock_buf_t *buf, const knock_preview_t *preview)
 static void
 knock_preview_parameters(knock_buf_t *buf, const knock_preview_t *preview)
 {
-    size_t                   i;
-    const knock_resolved_t  *resolved;
-
-    resolved = &preview->resolved;
-
-    knock_buf_add_lit(buf, ",\"recipients\":[");
-
-    for (i = 0; i < resolved->nrecipients; i++) {
-        knock_preview_item(buf);
-        knock_log_add_ref(buf, &resolved->recipients[i]);
-    }
-
-    knock_buf_add_lit(buf, "],\"actor\":");
-    knock_log_add_ref(buf, resolved->actor);
-    knock_buf_add_lit(buf, ",\"tenant\":");
-
-    if (resolved->tenant) {
-        knock_buf_add_json(buf, &resolved->tenant->id);
-
-    } else {
-        knock_buf_add_lit(buf, "null");
-    }
-
-    knock_buf_add_lit(buf, ",\"cancellation_key\":");
-
-    if (resolved->cancellation_key.data) {
-        knock_buf_add_json(buf, &resolved->cancellation_key);
-
-    } else {
-        knock_buf_add_lit(buf, "null");
-    }
+    knock_buf_add_char(buf, ',');
+    knock_log_add_resolved(buf, &preview->resolved);
 }
 
 
