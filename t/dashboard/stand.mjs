@@ -1,15 +1,16 @@
 // What the tests here stand on: a redis-server, an nginx with the example's
 // configuration, and a browser.
 
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { setTimeout as sleep } from 'node:timers/promises'
+
+import { Redis, canConnect, end, freePort, run, waitFor } from '../lib/servers.mjs'
+
+export { waitFor }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 const MODULE = process.env.KNOCK_MODULE ?? join(ROOT, 'build/ngx_knock_module.so')
@@ -20,18 +21,6 @@ const require = createRequire(join(process.env.KNOCK_PACKAGES, 'here'))
 const { chromium } = require('playwright-core')
 
 export const AXE = require.resolve('axe-core/axe.min.js')
-
-export async function waitFor(what, condition, seconds = 20) {
-  const end = Date.now() + seconds * 1000
-
-  while (Date.now() < end) {
-    const value = await condition()
-    if (value) return value
-    await sleep(20)
-  }
-
-  throw new Error(`waited in vain for ${what}`)
-}
 
 // Starts all three.  Gives { url, api, send, redis, page, faults, stop }.
 export async function start() {
@@ -225,97 +214,4 @@ export async function populate({ api, send }) {
   await send(production.url, comment())
 
   return { development, production, comment }
-}
-
-// A client of Redis, one command at a time in order.
-class Redis {
-  static connect(path) {
-    return new Promise((resolve) => {
-      const socket = connect(path)
-      socket.once('error', () => resolve(null))
-      socket.once('connect', () => resolve(new Redis(socket)))
-    })
-  }
-
-  constructor(socket) {
-    this.socket = socket
-    this.replies = ''
-    this.waiting = []
-
-    socket.on('data', (data) => {
-      this.replies += data.toString('latin1')
-
-      // what is asked here is answered by one line
-      for (let end; this.waiting.length && (end = this.replies.indexOf('\r\n')) >= 0; ) {
-        let line = this.replies.slice(0, end)
-
-        if (line.startsWith('$') && line !== '$-1') {
-          const length = Number(line.slice(1))
-          if (this.replies.length < end + length + 4) return
-          line = `+${this.replies.slice(end + 2, end + 2 + length)}`
-          end += length + 2
-        }
-
-        this.replies = this.replies.slice(end + 2)
-
-        const { resolve, reject } = this.waiting.shift()
-
-        line.startsWith('-') ? reject(new Error(line)) : resolve(line.slice(1))
-      }
-    })
-
-    socket.on('close', () => {
-      for (const { reject } of this.waiting) reject(new Error('Redis closed'))
-    })
-  }
-
-  command(...args) {
-    const text = args.map(String).map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`)
-
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject })
-      this.socket.write(`*${args.length}\r\n${text.join('')}`)
-    })
-  }
-
-  close() {
-    this.socket.destroy()
-  }
-}
-
-function run(command, args) {
-  const child = spawn(command, args, { stdio: 'ignore' })
-
-  child.on('error', (error) => { throw error })
-  process.on('exit', () => child.kill('SIGKILL'))
-
-  return child
-}
-
-async function end(child) {
-  if (child.exitCode !== null || child.signalCode !== null) return
-
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  const late = setTimeout(() => child.kill('SIGKILL'), 15000)
-
-  child.kill('SIGTERM')
-  await ended
-  clearTimeout(late)
-}
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
-  })
-}
-
-function canConnect(port) {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('error', () => resolve(false))
-    socket.once('connect', () => { socket.destroy(); resolve(true) })
-  })
 }
