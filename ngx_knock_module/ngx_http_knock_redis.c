@@ -8,9 +8,6 @@
 
 
 static void ngx_http_knock_redis_cleanup(void *data);
-static ngx_http_knock_redis_command_t *ngx_http_knock_redis_format(
-    ngx_http_knock_redis_t *redis, ngx_uint_t argc, const char **argv,
-    const size_t *argvlen);
 static void ngx_http_knock_redis_hand_over(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd);
 static void ngx_http_knock_redis_flush_handler(ngx_event_t *ev);
@@ -113,6 +110,8 @@ ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis)
                                   ngx_http_knock_redis_why(redis,
                                                   "the worker is exiting"));
 
+    ngx_http_knock_redis_release_all(redis);
+
     if (redis->flush.posted) {
         ngx_delete_posted_event(&redis->flush);
     }
@@ -157,7 +156,7 @@ ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
         return NGX_BUSY;
     }
 
-    /* asked before formatting: hiredis 0.14 counts a command's bytes in int */
+    /* asked before formatting, which takes that much memory */
 
     room = redis->conf->max_pending_bytes;
     size = stats->bytes;
@@ -169,7 +168,7 @@ ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
             return NGX_BUSY;
         }
 
-        size += argvlen[i] + sizeof("$4294967295" CRLF CRLF) - 1;
+        size += argvlen[i] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
     }
 
     cmd = ngx_http_knock_redis_format(redis, argc, argv, argvlen);
@@ -225,50 +224,13 @@ ngx_http_knock_redis_internal(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
 }
 
 
-static ngx_http_knock_redis_command_t *
-ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
-    const char **argv, const size_t *argvlen)
-{
-    long long                        len;
-    ngx_queue_t                     *q;
-    ngx_http_knock_redis_command_t  *cmd;
-
-    if (ngx_queue_empty(&redis->free)) {
-
-        cmd = ngx_palloc(redis->pool, sizeof(ngx_http_knock_redis_command_t));
-        if (cmd == NULL) {
-            return NULL;
-        }
-
-        ngx_queue_insert_head(&redis->free, &cmd->queue);
-    }
-
-    q = ngx_queue_head(&redis->free);
-    cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
-
-    len = redisFormatCommandArgv(&cmd->text, (int) argc, argv, argvlen);
-    if (len < 0) {
-        return NULL;
-    }
-
-    ngx_queue_remove(q);
-
-    cmd->len = (size_t) len;
-    cmd->resent = 0;
-
-    ngx_http_knock_redis_rewind(redis, cmd);
-
-    return cmd;
-}
-
-
 void
 ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd)
 {
     ngx_memzero(&cmd->buf, sizeof(ngx_buf_t));
 
-    cmd->buf.pos = (u_char *) cmd->text;
+    cmd->buf.pos = cmd->text;
     cmd->buf.last = cmd->buf.pos + cmd->len;
     cmd->buf.start = cmd->buf.pos;
     cmd->buf.end = cmd->buf.last;
@@ -377,10 +339,7 @@ ngx_http_knock_redis_done(ngx_http_knock_redis_t *redis,
     handler = cmd->handler;
     data = cmd->data;
 
-    redisFreeCommand(cmd->text);
-    cmd->text = NULL;
-
-    ngx_queue_insert_head(&redis->free, &cmd->queue);
+    ngx_http_knock_redis_release(redis, cmd);
 
     handler(data, status, reply, why);
 }

@@ -3,6 +3,7 @@
  * What the files of the Redis client share; nobody else includes this.
  *
  *   ngx_http_knock_redis.c        commands, their queues and time limits
+ *   ngx_http_knock_redis_text.c   their text in Redis' protocol, and records
  *   ngx_http_knock_redis_reply.c  replies, error replies, function library
  *   ngx_http_knock_redis_conn.c   addresses, connection, back-off
  *   ngx_http_knock_redis_greet.c  log-in
@@ -31,6 +32,10 @@
 #define NGX_HTTP_KNOCK_REDIS_WHY_SIZE     512
 #define NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE  16384
 
+/* what an argument takes besides its bytes; a body is no longer than 4 GB */
+#define NGX_HTTP_KNOCK_REDIS_OVERHEAD                                        \
+    (sizeof("$4294967295" CRLF CRLF) - 1)
+
 /* larger strings and arrays in a reply are taken for garbage */
 #define NGX_HTTP_KNOCK_REDIS_MAX_STRING   (64 * 1024 * 1024)
 #define NGX_HTTP_KNOCK_REDIS_MAX_ARRAY    (1024 * 1024)
@@ -46,8 +51,9 @@ typedef int     ngx_http_knock_redis_nelts_t;
 typedef struct {
     ngx_queue_t                      queue;
 
-    char                            *text;      /* by redisFormatCommandArgv */
+    u_char                          *text;
     size_t                           len;
+    size_t                           size;      /* of its memory */
     ngx_buf_t                        buf;       /* what is left to write */
     ngx_chain_t                      link;
 
@@ -94,6 +100,7 @@ struct ngx_http_knock_redis_s {
     ngx_queue_t                      sent;
     ngx_queue_t                      parked;
     ngx_queue_t                      free;
+    size_t                           kept;      /* memory of those texts */
     ngx_chain_t                     *out;
     ngx_chain_t                    **out_last;
 
@@ -159,6 +166,21 @@ void ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
  * so that nothing else has to think of timers or of a worker's shutdown.
  */
 void ngx_http_knock_redis_settle(ngx_http_knock_redis_t *redis);
+
+
+/* ngx_http_knock_redis_text.c */
+
+/* a record that holds the command, in no queue yet; NULL: no memory */
+ngx_http_knock_redis_command_t *ngx_http_knock_redis_format(
+    ngx_http_knock_redis_t *redis, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen);
+
+/* makes a record free */
+void ngx_http_knock_redis_release(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd);
+
+/* gives back what the free ones keep */
+void ngx_http_knock_redis_release_all(ngx_http_knock_redis_t *redis);
 
 
 /* ngx_http_knock_redis_reply.c */

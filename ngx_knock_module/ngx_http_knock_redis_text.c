@@ -1,0 +1,169 @@
+
+/*
+ * The text of a command, written in the protocol of Redis: "*", the number of
+ * arguments, then each as "$", its length and its bytes.  A record that is
+ * free keeps its memory for the next command, as there is one all the time.
+ */
+
+#include "ngx_http_knock_redis_internal.h"
+
+
+/* what is kept of all free records together */
+#define NGX_HTTP_KNOCK_REDIS_KEEP       (512 * 1024)
+
+#define NGX_HTTP_KNOCK_REDIS_TEXT_UNIT  4096
+
+
+static ngx_http_knock_redis_command_t *ngx_http_knock_redis_record(
+    ngx_http_knock_redis_t *redis, size_t size);
+static u_char *ngx_http_knock_redis_count(u_char *p, u_char type, size_t n);
+
+
+ngx_http_knock_redis_command_t *
+ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
+    const char **argv, const size_t *argvlen)
+{
+    u_char                          *p;
+    size_t                           size;
+    ngx_uint_t                       i;
+    ngx_http_knock_redis_command_t  *cmd;
+
+    size = NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+
+    for (i = 0; i < argc; i++) {
+        size += argvlen[i] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+    }
+
+    cmd = ngx_http_knock_redis_record(redis, size);
+    if (cmd == NULL) {
+        return NULL;
+    }
+
+    p = ngx_http_knock_redis_count(cmd->text, '*', argc);
+
+    for (i = 0; i < argc; i++) {
+        p = ngx_http_knock_redis_count(p, '$', argvlen[i]);
+        p = ngx_cpymem(p, argv[i], argvlen[i]);
+        *p++ = CR;
+        *p++ = LF;
+    }
+
+    cmd->len = (size_t) (p - cmd->text);
+    cmd->resent = 0;
+
+    ngx_http_knock_redis_rewind(redis, cmd);
+
+    return cmd;
+}
+
+
+void
+ngx_http_knock_redis_release(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd)
+{
+    if (cmd->size > NGX_HTTP_KNOCK_REDIS_KEEP - redis->kept) {
+        ngx_free(cmd->text);
+        cmd->text = NULL;
+        cmd->size = 0;
+    }
+
+    redis->kept += cmd->size;
+
+    ngx_queue_insert_head(&redis->free, &cmd->queue);
+}
+
+
+void
+ngx_http_knock_redis_release_all(ngx_http_knock_redis_t *redis)
+{
+    ngx_queue_t                     *q;
+    ngx_http_knock_redis_command_t  *cmd;
+
+    while (!ngx_queue_empty(&redis->free)) {
+        q = ngx_queue_head(&redis->free);
+        ngx_queue_remove(q);
+
+        cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
+
+        if (cmd->text) {
+            ngx_free(cmd->text);
+        }
+    }
+}
+
+
+/* a record whose text has room for `size` bytes */
+
+static ngx_http_knock_redis_command_t *
+ngx_http_knock_redis_record(ngx_http_knock_redis_t *redis, size_t size)
+{
+    u_char                          *text;
+    ngx_queue_t                     *q;
+    ngx_http_knock_redis_command_t  *cmd;
+
+    if (ngx_queue_empty(&redis->free)) {
+
+        cmd = ngx_pcalloc(redis->pool, sizeof(ngx_http_knock_redis_command_t));
+        if (cmd == NULL) {
+            return NULL;
+        }
+
+        ngx_queue_insert_head(&redis->free, &cmd->queue);
+    }
+
+    q = ngx_queue_head(&redis->free);
+    cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
+
+    if (cmd->size < size) {
+
+        size = ngx_align(size, NGX_HTTP_KNOCK_REDIS_TEXT_UNIT);
+
+        text = ngx_alloc(size, redis->cycle->log);
+        if (text == NULL) {
+            return NULL;
+        }
+
+        if (cmd->text) {
+            ngx_free(cmd->text);
+        }
+
+        redis->kept += size - cmd->size;
+
+        cmd->text = text;
+        cmd->size = size;
+    }
+
+    redis->kept -= cmd->size;
+
+    ngx_queue_remove(q);
+
+    return cmd;
+}
+
+
+static u_char *
+ngx_http_knock_redis_count(u_char *p, u_char type, size_t n)
+{
+    size_t   rest;
+    u_char  *last;
+
+    *p++ = type;
+
+    last = p + 1;
+
+    for (rest = n; rest >= 10; rest /= 10) {
+        last++;
+    }
+
+    p = last;
+
+    do {
+        *--p = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    *last++ = CR;
+    *last++ = LF;
+
+    return last;
+}
