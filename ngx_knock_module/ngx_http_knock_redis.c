@@ -10,6 +10,7 @@
 static void ngx_http_knock_redis_cleanup(void *data);
 static void ngx_http_knock_redis_hand_over(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd);
+static ngx_int_t ngx_http_knock_redis_await_room(ngx_event_t *wev);
 static void ngx_http_knock_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_knock_redis_reply_timer_handler(ngx_event_t *ev);
 static void ngx_http_knock_redis_ping_timer_handler(ngx_event_t *ev);
@@ -296,9 +297,26 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_t *redis)
         }
     }
 
-    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+    if (ngx_http_knock_redis_await_room(c->write) != NGX_OK) {
         ngx_http_knock_redis_fail(redis, 0, "no event for the connection");
     }
+}
+
+
+/*
+ * Room in the socket is waited for only where there was none: epoll would
+ * tell of it whenever Redis has read something, which wakes a worker, and
+ * costs Redis the waking, once a command for nothing.
+ */
+
+static ngx_int_t
+ngx_http_knock_redis_await_room(ngx_event_t *wev)
+{
+    if (wev->ready && wev->active && (ngx_event_flags & NGX_USE_EPOLL_EVENT)) {
+        return ngx_del_event(wev, NGX_WRITE_EVENT, NGX_CLEAR_EVENT);
+    }
+
+    return ngx_handle_write_event(wev, 0);
 }
 
 
