@@ -2,10 +2,12 @@
 #include "knock_buf.h"
 
 
-#define KNOCK_BUF_MIN  64
+#define KNOCK_BUF_MIN     64
+#define KNOCK_BUF_ESCAPE  6
 
 
-static unsigned char *knock_buf_room(knock_buf_t *buf, size_t len);
+static const unsigned char *knock_buf_plain(const unsigned char *p,
+    const unsigned char *end);
 static size_t knock_buf_escape(unsigned char c, unsigned char *out);
 
 
@@ -17,50 +19,48 @@ knock_buf_init(knock_buf_t *buf, knock_arena_t *arena, size_t cap)
 {
     buf->arena = arena;
     buf->len = 0;
-    buf->cap = cap;
     buf->data = knock_arena_alloc(arena, cap);
     buf->failed = (buf->data == NULL);
+    buf->cap = buf->failed ? 0 : cap;
 }
 
 
-void
-knock_buf_add(knock_buf_t *buf, const void *data, size_t len)
+unsigned char *
+knock_buf_grow(knock_buf_t *buf, size_t len)
 {
-    unsigned char  *p;
+    size_t          cap;
+    unsigned char  *data;
 
-    if (len == 0) {
-        return;
+    if (buf->failed) {
+        return NULL;
     }
 
-    p = knock_buf_room(buf, len);
-    if (p == NULL) {
-        return;
+    if (len > SIZE_MAX / 4 || buf->cap > SIZE_MAX / 4) {
+        goto failed;
     }
 
-    memcpy(p, data, len);
-    buf->len += len;
-}
+    cap = buf->cap * 2 + KNOCK_BUF_MIN;
 
-
-void
-knock_buf_add_str(knock_buf_t *buf, const knock_str_t *str)
-{
-    knock_buf_add(buf, str->data, str->len);
-}
-
-
-void
-knock_buf_add_char(knock_buf_t *buf, char c)
-{
-    unsigned char  *p;
-
-    p = knock_buf_room(buf, 1);
-    if (p == NULL) {
-        return;
+    if (cap < buf->len + len) {
+        cap = buf->len + len;
     }
 
-    *p = (unsigned char) c;
-    buf->len++;
+    data = knock_arena_realloc(buf->arena, buf->data, buf->cap, cap);
+    if (data == NULL) {
+        goto failed;
+    }
+
+    buf->data = data;
+    buf->cap = cap;
+
+    return data + buf->len;
+
+failed:
+
+    buf->failed = 1;
+    buf->cap = buf->len;
+
+    return NULL;
 }
 
 
@@ -83,31 +83,64 @@ knock_buf_add_uint(knock_buf_t *buf, uint64_t n)
 void
 knock_buf_add_json(knock_buf_t *buf, const knock_str_t *str)
 {
-    size_t          i, from;
-    unsigned char   c, escape[6];
+    unsigned char         escape[KNOCK_BUF_ESCAPE];
+    const unsigned char  *p, *from, *end;
 
     knock_buf_add_char(buf, '"');
 
-    from = 0;
+    from = str->data;
+    end = from + str->len;
 
-    for (i = 0; i < str->len; i++) {
-        c = str->data[i];
+    for (p = knock_buf_plain(from, end);
+         p < end;
+         p = knock_buf_plain(from, end))
+    {
+        knock_buf_add(buf, from, (size_t) (p - from));
+        knock_buf_add(buf, escape, knock_buf_escape(*p, escape));
 
-        if (c >= 0x20 && c != '"' && c != '\\') {
-            continue;
+        from = p + 1;
+    }
+
+    knock_buf_add(buf, from, (size_t) (end - from));
+    knock_buf_add_char(buf, '"');
+}
+
+
+/*
+ * Passes over bytes that need no escape, 8 at a time: x - ones borrows into
+ * the high bit of a byte where x has a zero.
+ */
+
+static const unsigned char *
+knock_buf_plain(const unsigned char *p, const unsigned char *end)
+{
+    uint64_t  bytes, quote, backslash, special;
+
+    const uint64_t  ones = 0x0101010101010101;
+    const uint64_t  highs = 0x8080808080808080;
+
+    for ( /* void */ ; end - p >= (ptrdiff_t) sizeof(bytes);
+         p += sizeof(bytes))
+    {
+        memcpy(&bytes, p, sizeof(bytes));
+
+        quote = bytes ^ (ones * '"');
+        backslash = bytes ^ (ones * '\\');
+
+        special = ((bytes - ones * 0x20) & ~bytes)
+                  | ((quote - ones) & ~quote)
+                  | ((backslash - ones) & ~backslash);
+
+        if (special & highs) {
+            break;
         }
-
-        knock_buf_add(buf, str->data + from, i - from);
-        knock_buf_add(buf, escape, knock_buf_escape(c, escape));
-
-        from = i + 1;
     }
 
-    if (from < str->len) {
-        knock_buf_add(buf, str->data + from, str->len - from);
+    while (p < end && *p >= 0x20 && *p != '"' && *p != '\\') {
+        p++;
     }
 
-    knock_buf_add_char(buf, '"');
+    return p;
 }
 
 
@@ -122,46 +155,6 @@ knock_buf_str(const knock_buf_t *buf, knock_str_t *str)
     str->data = buf->data;
 
     return KNOCK_OK;
-}
-
-
-/* where the next `len` bytes go, or NULL if there is no memory for them */
-
-static unsigned char *
-knock_buf_room(knock_buf_t *buf, size_t len)
-{
-    size_t          cap;
-    unsigned char  *data;
-
-    if (buf->failed) {
-        return NULL;
-    }
-
-    if (len <= buf->cap - buf->len) {
-        return buf->data + buf->len;
-    }
-
-    if (len > SIZE_MAX / 4 || buf->cap > SIZE_MAX / 4) {
-        buf->failed = 1;
-        return NULL;
-    }
-
-    cap = buf->cap * 2 + KNOCK_BUF_MIN;
-
-    if (cap < buf->len + len) {
-        cap = buf->len + len;
-    }
-
-    data = knock_arena_realloc(buf->arena, buf->data, buf->cap, cap);
-    if (data == NULL) {
-        buf->failed = 1;
-        return NULL;
-    }
-
-    buf->data = data;
-    buf->cap = cap;
-
-    return data + buf->len;
 }
 
 

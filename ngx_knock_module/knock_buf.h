@@ -16,7 +16,7 @@ typedef struct {
     knock_arena_t  *arena;
     unsigned char  *data;
     size_t          len;
-    size_t          cap;
+    size_t          cap;        /* once it has failed: len */
     int             failed;
 } knock_buf_t;
 
@@ -24,9 +24,41 @@ typedef struct {
 /* starts an empty text with room for `cap` bytes */
 void knock_buf_init(knock_buf_t *buf, knock_arena_t *arena, size_t cap);
 
-void knock_buf_add(knock_buf_t *buf, const void *data, size_t len);
-void knock_buf_add_str(knock_buf_t *buf, const knock_str_t *str);
-void knock_buf_add_char(knock_buf_t *buf, char c);
+/* makes room for `len` more bytes; returns where, or NULL: no memory */
+unsigned char *knock_buf_grow(knock_buf_t *buf, size_t len);
+
+/* appends, inline: most are literals of a few bytes that there is room for */
+
+static inline void
+knock_buf_add(knock_buf_t *buf, const void *data, size_t len)
+{
+    unsigned char  *p;
+
+    if (len == 0) {
+        return;
+    }
+
+    p = (len <= buf->cap - buf->len) ? buf->data + buf->len
+                                     : knock_buf_grow(buf, len);
+    if (p == NULL) {
+        return;
+    }
+
+    memcpy(p, data, len);
+    buf->len += len;
+}
+
+static inline void
+knock_buf_add_str(knock_buf_t *buf, const knock_str_t *str)
+{
+    knock_buf_add(buf, str->data, str->len);
+}
+
+static inline void
+knock_buf_add_char(knock_buf_t *buf, char c)
+{
+    knock_buf_add(buf, &c, 1);
+}
 
 /* appends a C string literal without its NUL */
 #define knock_buf_add_lit(buf, text)                                         \

@@ -14,9 +14,13 @@
 #include "knock_digest.h"
 
 
-#define KNOCK_SHA256_LEN  32
+#define KNOCK_SHA256_LEN     32
+
+#define KNOCK_DIGEST_PREFIX  8      /* a length, the high byte first */
+#define KNOCK_DIGEST_TEXT    256
 
 
+static unsigned char *knock_digest_prefix(unsigned char *p, uint64_t len);
 static EVP_MAC_CTX *knock_digest_hmac(void);
 static void knock_digest_must(int ok);
 
@@ -51,34 +55,69 @@ knock_digest_init(void)
 }
 
 
+/*
+ * Several calls of libcrypto cost more than the digest of a short text, so
+ * the strings are put together as far as there is room.
+ */
+
 void
 knock_digest_mark(const knock_str_t *parts, size_t n,
     unsigned char out[KNOCK_MARK_LEN])
 {
-    size_t         i, j;
-    uint64_t       len;
-    unsigned char  prefix[8], sha256[KNOCK_SHA256_LEN];
+    size_t                i;
+    unsigned char        *p, text[KNOCK_DIGEST_TEXT], sha256[KNOCK_SHA256_LEN];
+    const unsigned char  *end;
 
     knock_digest_must(EVP_DigestInit_ex2(knock_sha256_ctx, knock_sha256,
                                          NULL));
 
+    p = text;
+    end = text + sizeof(text);
+
     for (i = 0; i < n; i++) {
 
-        len = parts[i].len;
-
-        for (j = sizeof(prefix); j-- > 0; len >>= 8) {
-            prefix[j] = (unsigned char) (len & 0xff);
+        if (end - p < KNOCK_DIGEST_PREFIX) {
+            knock_digest_must(EVP_DigestUpdate(knock_sha256_ctx, text,
+                                               (size_t) (p - text)));
+            p = text;
         }
 
-        knock_digest_must(EVP_DigestUpdate(knock_sha256_ctx, prefix,
-                                           sizeof(prefix)));
-        knock_digest_must(EVP_DigestUpdate(knock_sha256_ctx, parts[i].data,
-                                           parts[i].len));
+        p = knock_digest_prefix(p, parts[i].len);
+
+        if (parts[i].len > (size_t) (end - p)) {
+            knock_digest_must(EVP_DigestUpdate(knock_sha256_ctx, text,
+                                               (size_t) (p - text)));
+            knock_digest_must(EVP_DigestUpdate(knock_sha256_ctx,
+                                               parts[i].data, parts[i].len));
+            p = text;
+
+        } else if (parts[i].len != 0) {
+            memcpy(p, parts[i].data, parts[i].len);
+            p += parts[i].len;
+        }
     }
 
+    knock_digest_must(EVP_DigestUpdate(knock_sha256_ctx, text,
+                                       (size_t) (p - text)));
     knock_digest_must(EVP_DigestFinal_ex(knock_sha256_ctx, sha256, NULL));
 
     memcpy(out, sha256, KNOCK_MARK_LEN);
+}
+
+
+static unsigned char *
+knock_digest_prefix(unsigned char *p, uint64_t len)
+{
+    p[0] = (unsigned char) (len >> 56);
+    p[1] = (unsigned char) (len >> 48);
+    p[2] = (unsigned char) (len >> 40);
+    p[3] = (unsigned char) (len >> 32);
+    p[4] = (unsigned char) (len >> 24);
+    p[5] = (unsigned char) (len >> 16);
+    p[6] = (unsigned char) (len >> 8);
+    p[7] = (unsigned char) len;
+
+    return p + KNOCK_DIGEST_PREFIX;
 }
 
 

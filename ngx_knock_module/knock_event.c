@@ -3,17 +3,17 @@
 #include "knock_limits.h"
 
 
-/* the members of an event's root that are looked at */
+/* the members of an event's root that are looked at, the shortest first */
 
 enum {
     KNOCK_EVENT_F_TYPE = 0,
     KNOCK_EVENT_F_EVENT,
-    KNOCK_EVENT_F_MESSAGE_ID,
     KNOCK_EVENT_F_USER_ID,
-    KNOCK_EVENT_F_TIMESTAMP,
-    KNOCK_EVENT_F_PROPERTIES,
     KNOCK_EVENT_F_TRAITS,
     KNOCK_EVENT_F_CONTEXT,
+    KNOCK_EVENT_F_MESSAGE_ID,
+    KNOCK_EVENT_F_TIMESTAMP,
+    KNOCK_EVENT_F_PROPERTIES,
     KNOCK_EVENT_F_COUNT
 };
 
@@ -43,13 +43,22 @@ static int knock_event_has_control(const knock_str_t *str);
 static const knock_str_t  knock_event_fields[KNOCK_EVENT_F_COUNT] = {
     knock_string("type"),
     knock_string("event"),
-    knock_string("messageId"),
     knock_string("userId"),
-    knock_string("timestamp"),
-    knock_string("properties"),
     knock_string("traits"),
-    knock_string("context")
+    knock_string("context"),
+    knock_string("messageId"),
+    knock_string("timestamp"),
+    knock_string("properties")
 };
+
+
+/* how many of them are shorter than 0, 1, ... bytes */
+
+static const uint8_t  knock_event_shorter[] = {
+    0, 0, 0, 0, 0, 1, 2, 4, 5, 5, 7, KNOCK_EVENT_F_COUNT
+};
+
+#define KNOCK_EVENT_F_LENGTHS  sizeof(knock_event_shorter)
 
 
 /* in the order of knock_event_type_e */
@@ -140,30 +149,34 @@ knock_event_read(knock_arena_t *arena, const knock_json_t *root,
 static void
 knock_event_members(const knock_json_t *root, const knock_json_t **members)
 {
-    size_t               i, n, len;
-    const knock_str_t   *name;
+    size_t               i, n, len, last;
     const knock_json_t  *key, *value;
 
     key = knock_json_first(root);
 
-    for (n = root->count; n; n--) {
+    for (n = root->count; n; n--, key = knock_json_next(value)) {
 
         value = knock_json_next(key);
         len = key->len - 2;
 
-        for (i = 0; i < KNOCK_EVENT_F_COUNT; i++) {
-            name = &knock_event_fields[i];
+        if (key->escaped) {
+            i = 0;
+            last = KNOCK_EVENT_F_COUNT;
 
-            if (key->escaped ? knock_json_string_eq(key, name)
-                             : len == name->len
-                               && memcmp(key->data + 1, name->data, len) == 0)
-            {
+        } else if (len < KNOCK_EVENT_F_LENGTHS - 1) {
+            i = knock_event_shorter[len];
+            last = knock_event_shorter[len + 1];
+
+        } else {
+            continue;
+        }
+
+        for ( /* void */ ; i < last; i++) {
+            if (knock_json_string_eq(key, &knock_event_fields[i])) {
                 members[i] = value;
                 break;
             }
         }
-
-        key = knock_json_next(value);
     }
 }
 

@@ -105,16 +105,10 @@ knock_json_string(knock_arena_t *arena, const knock_json_t *v,
 
 
 int
-knock_json_string_eq(const knock_json_t *v, const knock_str_t *str)
+knock_json_escaped_eq(const knock_json_t *v, const knock_str_t *str)
 {
     size_t          n, at;
     unsigned char  *p, *end, bytes[4];
-
-    if (!v->escaped) {
-        return v->len - 2 == str->len
-               && (str->len == 0
-                   || memcmp(v->data + 1, str->data, str->len) == 0);
-    }
 
     p = v->data + 1;
     end = v->data + v->len - 1;

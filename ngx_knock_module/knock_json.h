@@ -90,8 +90,25 @@ const knock_json_t *knock_json_element(const knock_json_t *array, size_t n);
 int knock_json_string(knock_arena_t *arena, const knock_json_t *v,
     knock_str_t *str);
 
-/* 1 if the string token `v` decodes to exactly the bytes of `str`, else 0 */
-int knock_json_string_eq(const knock_json_t *v, const knock_str_t *str);
+/* knock_json_string_eq() of a string with a backslash */
+int knock_json_escaped_eq(const knock_json_t *v, const knock_str_t *str);
+
+/*
+ * 1 if the string token `v` decodes to exactly the bytes of `str`, else 0.
+ * Inline: of the keys that one is looked up among most differ in length.
+ */
+static inline int
+knock_json_string_eq(const knock_json_t *v, const knock_str_t *str)
+{
+    if (v->escaped) {
+        return knock_json_escaped_eq(v, str);
+    }
+
+    return v->len - 2 == str->len
+           && (str->len == 0
+               || (v->data[1] == str->data[0]
+                   && memcmp(v->data + 1, str->data, str->len) == 0));
+}
 
 /* 1 if the number's text is an integer: no fraction, no exponent; else 0 */
 int knock_json_is_integer(const knock_json_t *v);
@@ -107,6 +124,7 @@ int knock_json_is_integer(const knock_json_t *v);
  */
 int knock_json_merge(knock_arena_t *arena, const knock_json_t *base,
     const knock_json_t *over, knock_str_t *merged);
+
 
 
 #endif /* KNOCK_JSON_H */

@@ -151,15 +151,63 @@ test_json_strings_are_escaped(void **state)
 }
 
 
+/* bytes are looked at several at a time: each place among them counts */
+
+static void
+test_an_escape_may_stand_anywhere(void **state)
+{
+    size_t       c, at, len, n;
+    char         json[64];
+    knock_str_t  str;
+
+    static char  plain[] = "\x80\xff~ !#[]^_\x7f/aZ09.:\xc3\xa9{}|,";
+
+    static const struct {
+        char         byte;
+        const char  *escape;
+    } rows[] = {
+        { '"', "\\\"" }, { '\\', "\\\\" }, { '\n', "\\n" },
+        { '\0', "\\u0000" }, { '\x1f', "\\u001f" }
+    };
+
+    (void) state;
+
+    for (len = 1; len < sizeof(plain) - 1; len++) {
+        for (at = 0; at < len; at++) {
+            for (c = 0; c < sizeof(rows) / sizeof(rows[0]); c++) {
+                char  text[sizeof(plain)];
+
+                memcpy(text, plain, len);
+                text[at] = rows[c].byte;
+
+                str.data = (unsigned char *) text;
+                str.len = len;
+
+                n = (size_t) snprintf(json, sizeof(json), "\"%.*s%s%.*s\"",
+                                      (int) at, plain, rows[c].escape,
+                                      (int) (len - at - 1), plain + at + 1);
+
+                knock_buf_init(&buf, arena, 1);
+                knock_buf_add_json(&buf, &str);
+                assert_text(json, n);
+            }
+        }
+    }
+}
+
+
 static void
 test_a_failure_is_remembered(void **state)
 {
+    /* or the compiler would say what the test is about */
+    volatile size_t  huge = SIZE_MAX - 8;
+
     knock_str_t  str;
 
     (void) state;
 
     knock_buf_add_lit(&buf, "ab");
-    knock_buf_add(&buf, "", SIZE_MAX - 8);
+    knock_buf_add(&buf, "", huge);
     knock_buf_add_lit(&buf, "cd");
 
     assert_int_equal(knock_buf_str(&buf, &str), KNOCK_ERROR);
@@ -260,6 +308,7 @@ main(void)
         t(test_numbers_are_decimal),
         t(test_a_text_grows_past_its_room),
         t(test_json_strings_are_escaped),
+        t(test_an_escape_may_stand_anywhere),
         t(test_a_failure_is_remembered),
         t(test_errors_have_a_name_and_a_status),
         t(test_an_error_carries_its_sentence),

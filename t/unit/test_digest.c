@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <openssl/evp.h>
 
 #include "knock_digest.h"
 
@@ -206,6 +207,47 @@ test_lists_that_join_alike_differ(void **state)
 }
 
 
+/* how the strings are handed to libcrypto depends on their lengths */
+
+static void
+test_marks_of_any_length(void **state)
+{
+    size_t         i, j, first, n;
+    knock_str_t    parts[3];
+    unsigned char  mark[KNOCK_MARK_LEN], md[EVP_MAX_MD_SIZE];
+    unsigned char  bytes[700], text[3 * (sizeof(bytes) + 8)];
+
+    (void) state;
+
+    for (i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (unsigned char) (i * 7);
+    }
+
+    for (first = 0; first < 270; first++) {
+
+        parts[0].len = first;
+        parts[1].len = (first % 3 == 0) ? 600 : first % 5;
+        parts[2].len = 270 - first;
+
+        for (i = 0, n = 0; i < N(parts); i++) {
+            parts[i].data = bytes + i;
+
+            for (j = 8; j-- > 0; n++) {
+                text[n] = (unsigned char) ((uint64_t) parts[i].len >> 8 * j);
+            }
+
+            memcpy(text + n, parts[i].data, parts[i].len);
+            n += parts[i].len;
+        }
+
+        knock_digest_mark(parts, N(parts), mark);
+
+        assert_true(EVP_Digest(text, n, md, NULL, EVP_sha256(), NULL));
+        assert_memory_equal(mark, md, KNOCK_MARK_LEN);
+    }
+}
+
+
 static void
 test_uuids_have_version_8_and_their_variant(void **state)
 {
@@ -287,6 +329,7 @@ main(void)
         cmocka_unit_test(test_hmac_of_nothing),
         cmocka_unit_test(test_known_marks_and_uuids),
         cmocka_unit_test(test_lists_that_join_alike_differ),
+        cmocka_unit_test(test_marks_of_any_length),
         cmocka_unit_test(test_uuids_have_version_8_and_their_variant),
         cmocka_unit_test(test_eq_looks_at_every_byte),
         cmocka_unit_test(test_random_bytes_do_not_repeat)
