@@ -3,18 +3,44 @@
 #include "knock_limits.h"
 
 
-#define KNOCK_DIGITS  20
+/* what is known of a key's entity, in this call up to now */
+#define KNOCK_ROLE_MUST      1      /* a plain call needs it to be there */
+#define KNOCK_ROLE_UPSERTED  2      /* the call itself has put it there */
+
+/* the largest numbers that a plan has bits for */
+#define KNOCK_PLAN_KEY       0xffff
+#define KNOCK_PLAN_STRINGS   0xff
 
 
-static void knock_strs_add(knock_apply_t *apply, knock_strs_t *strs,
-    const void *data, size_t len);
-static void knock_apply_bytes(knock_apply_t *apply, const void *data,
-    size_t len);
-static void knock_apply_str(knock_apply_t *apply, const knock_str_t *str);
-static void knock_apply_uint(knock_apply_t *apply, size_t n);
+/* how far the lists of a call had come before a unit */
+
+typedef struct {
+    size_t  marks, fields, runs, logs, texts;
+    size_t  numbers, must, ops, log_keys, counted;
+    size_t  nevents, bytes, run_bytes;
+} knock_apply_place_t;
+
+
+static void knock_apply_place(const knock_apply_t *apply,
+    knock_apply_place_t *place);
+static void knock_apply_rewind(knock_apply_t *apply,
+    const knock_apply_place_t *place);
+static int knock_apply_check(const knock_apply_t *apply);
+static void knock_apply_head(knock_apply_t *apply, const knock_unit_t *unit,
+    char plan);
 static void knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
     const knock_unit_event_t *event);
+static int knock_apply_mark(knock_apply_t *apply,
+    const knock_unit_event_t *event);
 static void knock_apply_op(knock_apply_t *apply, const knock_op_t *op);
+static void knock_apply_action(knock_apply_t *apply,
+    const knock_unit_action_t *action, int acts, int logged);
+static void knock_apply_must(knock_apply_t *apply, size_t entity);
+static void knock_apply_log(knock_apply_t *apply, size_t log,
+    const knock_unit_event_t *event);
+static void knock_apply_number(knock_apply_t *apply, size_t n);
+static void knock_apply_string(knock_apply_t *apply, knock_strs_t *strs,
+    const knock_str_t *str);
 
 
 int
@@ -32,11 +58,29 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
 
     apply->arena = arena;
     apply->live = live;
+    apply->plain = 1;
 
-    apply->indexes = knock_map_create(arena, 64);
+    knock_strs_init(&apply->keys, arena);
+    knock_strs_init(&apply->marks, arena);
+    knock_strs_init(&apply->fields, arena);
+    knock_strs_init(&apply->runs, arena);
+    knock_strs_init(&apply->logs, arena);
+    knock_strs_init(&apply->texts, arena);
+
+    knock_buf_init(&apply->roles, arena, 64);
+    knock_buf_init(&apply->numbers, arena, 256);
+    knock_buf_init(&apply->must, arena, 64);
+    knock_buf_init(&apply->ops, arena, 64);
+    knock_buf_init(&apply->log_keys, arena, 64);
+
+    apply->indexes = knock_map_create(arena, 32);
     apply->values = knock_map_create(arena, 0);
+    apply->seen = knock_map_create(arena, 0);
 
-    if (apply->indexes == NULL || apply->values == NULL) {
+    if (apply->indexes == NULL || apply->values == NULL
+        || apply->seen == NULL || knock_apply_check(apply) != KNOCK_OK
+        || knock_counts_init(&apply->counts, arena) != KNOCK_OK)
+    {
         return KNOCK_ERROR;
     }
 
@@ -63,16 +107,17 @@ knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
 
     n = apply->keys.n;
 
-    knock_strs_add(apply, &apply->keys, key->data, key->len);
+    knock_strs_add(&apply->keys, key);
+    knock_buf_add_char(&apply->roles, 0);
 
-    if (apply->keys.n == n) {
-        return 0;
-    }
-
-    if (knock_map_set(apply->indexes, key, (void *) (uintptr_t) (n + 1))
-        != KNOCK_OK)
+    if (apply->keys.failed || apply->roles.failed
+        || knock_map_set(apply->indexes, key, (void *) (uintptr_t) (n + 1))
+           != KNOCK_OK)
     {
         apply->keys.n = n;
+        apply->keys.failed = 0;
+        apply->roles.len = n;
+        apply->roles.failed = 0;
         return 0;
     }
 
@@ -83,54 +128,128 @@ knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
 int
 knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit)
 {
-    char    plan;
-    size_t  i, units, marks, bytes;
-
-    units = apply->units.n;
-    marks = apply->marks.n;
-    bytes = apply->bytes;
-
-    apply->failed = 0;
+    char                 plan;
+    size_t               i;
+    knock_apply_place_t  place;
 
     if (knock_unit_plan(apply->arena, unit, &plan) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    knock_apply_uint(apply, unit->nevents);
-    knock_apply_bytes(apply, plan == '0' ? "0" : plan == '1' ? "1" : "2", 1);
+    knock_apply_place(apply, &place);
+    apply->failed = 0;
 
-    if (unit->need) {
-        knock_apply_str(apply, &unit->need->verdicts);
-        knock_apply_uint(apply, unit->need->nbases);
-
-        for (i = 0; i < unit->need->nbases; i++) {
-            knock_apply_str(apply, &unit->need->bases[i]);
-        }
-
-    } else {
-        knock_apply_bytes(apply, "", 0);
-        knock_apply_bytes(apply, "0", 1);
-    }
-
-    knock_apply_uint(apply, unit->guard);
-    knock_apply_str(apply, &unit->guard_etag);
+    knock_apply_head(apply, unit, plan);
 
     for (i = 0; i < unit->nevents; i++) {
+        apply->nevents++;
         knock_apply_event(apply, unit, &unit->events[i]);
     }
 
-    if (apply->failed) {
-        apply->units.n = units;
-        apply->marks.n = marks;
-        apply->bytes = bytes;
-
+    if (knock_apply_check(apply) != KNOCK_OK) {
+        knock_apply_rewind(apply, &place);
         return KNOCK_ERROR;
     }
 
     apply->nunits++;
-    apply->nevents += unit->nevents;
 
     return KNOCK_OK;
+}
+
+
+static void
+knock_apply_place(const knock_apply_t *apply, knock_apply_place_t *place)
+{
+    place->marks = apply->marks.n;
+    place->fields = apply->fields.n;
+    place->runs = apply->runs.n;
+    place->logs = apply->logs.n;
+    place->texts = apply->texts.n;
+    place->numbers = apply->numbers.len;
+    place->must = apply->must.len;
+    place->ops = apply->ops.len;
+    place->log_keys = apply->log_keys.len;
+    place->counted = apply->counts.nevents;
+    place->nevents = apply->nevents;
+    place->bytes = apply->bytes;
+    place->run_bytes = apply->run_bytes;
+}
+
+
+/* what the unit left in roles and maps may be wrong: the call is not plain */
+
+static void
+knock_apply_rewind(knock_apply_t *apply, const knock_apply_place_t *place)
+{
+    apply->marks.n = place->marks;
+    apply->fields.n = place->fields;
+    apply->runs.n = place->runs;
+    apply->logs.n = place->logs;
+    apply->texts.n = place->texts;
+    apply->numbers.len = place->numbers;
+    apply->must.len = place->must;
+    apply->ops.len = place->ops;
+    apply->log_keys.len = place->log_keys;
+    apply->nevents = place->nevents;
+    apply->bytes = place->bytes;
+    apply->run_bytes = place->run_bytes;
+
+    apply->marks.failed = 0;
+    apply->fields.failed = 0;
+    apply->runs.failed = 0;
+    apply->logs.failed = 0;
+    apply->texts.failed = 0;
+    apply->numbers.failed = 0;
+    apply->must.failed = 0;
+    apply->ops.failed = 0;
+    apply->log_keys.failed = 0;
+    apply->plain = 0;
+
+    knock_counts_rewind(&apply->counts, place->counted);
+}
+
+
+static int
+knock_apply_check(const knock_apply_t *apply)
+{
+    return apply->failed || apply->marks.failed || apply->fields.failed
+           || apply->runs.failed || apply->logs.failed || apply->texts.failed
+           || apply->roles.failed || apply->numbers.failed
+           || apply->must.failed || apply->ops.failed
+           || apply->log_keys.failed
+           ? KNOCK_ERROR : KNOCK_OK;
+}
+
+
+static void
+knock_apply_head(knock_apply_t *apply, const knock_unit_t *unit, char plan)
+{
+    size_t               i;
+    const knock_need_t  *need;
+
+    need = unit->need;
+
+    if (plan != '0' || need || unit->guard) {
+        apply->plain = 0;
+    }
+
+    knock_apply_number(apply, unit->nevents);
+    knock_apply_number(apply, (size_t) (plan - '0'));
+    knock_apply_number(apply, need != NULL);
+    knock_apply_number(apply, need ? need->nbases : 0);
+    knock_apply_number(apply, unit->guard);
+
+    if (need) {
+        knock_apply_string(apply, &apply->texts, &need->verdicts);
+
+        for (i = 0; i < need->nbases; i++) {
+            knock_apply_string(apply, &apply->texts, &need->bases[i]);
+        }
+    }
+
+    if (unit->guard) {
+        knock_apply_string(apply, &apply->texts, &unit->guard_etag);
+    }
 }
 
 
@@ -138,51 +257,92 @@ static void
 knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
     const knock_unit_event_t *event)
 {
-    char                  status;
-    size_t                i, j;
-    knock_unit_action_t  *action;
+    static const knock_str_t  none = knock_null_string;
 
-    status = (char) event->status;
+    int     acts, again, logged;
+    size_t  i, count;
 
-    if (event->marked) {
-        knock_strs_add(apply, &apply->marks, event->mark, KNOCK_MARK_LEN);
+    acts = (event->status == KNOCK_STATUS_PROCESSED);
+    logged = (event->log.len && unit->log);
+
+    if (event->status == KNOCK_STATUS_FAILED) {
+        apply->plain = 0;
     }
 
-    knock_apply_bytes(apply, event->marked ? "1" : "0", 1);
-    knock_apply_bytes(apply, status == 'p' ? "p" : status == 'i' ? "i" : "f",
-                      1);
-    knock_apply_uint(apply, unit->catalogue);
-    knock_apply_str(apply, &event->key);
-    knock_apply_str(apply, &event->sample);
-    knock_apply_uint(apply, event->log.len ? unit->log : 0);
-    knock_apply_str(apply, &event->log);
+    /* a repeat is no sample of what is counted */
 
-    knock_apply_uint(apply, event->nops);
+    again = knock_apply_mark(apply, event);
+    count = 0;
+
+    if (unit->catalogue) {
+        count = knock_counts_add(&apply->counts, unit->catalogue, &event->key,
+                                 again ? &none : &event->sample,
+                                 apply->nevents);
+        apply->failed |= (count == 0);
+        apply->bytes += event->sample.len;
+    }
+
+    knock_apply_number(apply, acts ? 0
+                              : event->status == KNOCK_STATUS_IGNORED ? 1 : 2);
+    knock_apply_number(apply, count);
+    knock_apply_number(apply, logged ? unit->log : 0);
+
+    knock_apply_number(apply, event->nops);
 
     for (i = 0; i < event->nops; i++) {
         knock_apply_op(apply, &event->ops[i]);
     }
 
-    knock_apply_uint(apply, event->nactions);
+    knock_apply_number(apply, event->nactions);
 
     for (i = 0; i < event->nactions; i++) {
-        action = &event->actions[i];
-
-        knock_apply_uint(apply, action->actor);
-        knock_apply_uint(apply, action->nenqueues);
-
-        for (j = 0; j < action->nenqueues; j++) {
-            knock_apply_uint(apply, action->enqueues[j].entity);
-            knock_apply_str(apply, &action->enqueues[j].run);
-        }
+        knock_apply_action(apply, &event->actions[i], acts, logged);
     }
+
+    if (logged) {
+        knock_apply_log(apply, unit->log, event);
+    }
+}
+
+
+/*
+ * Gives 1 if the call has had the event already.  Which of the two counts,
+ * the plan cannot say.
+ */
+
+static int
+knock_apply_mark(knock_apply_t *apply, const knock_unit_event_t *event)
+{
+    knock_str_t  mark;
+
+    knock_apply_number(apply, event->marked);
+
+    if (!event->marked) {
+        return 0;
+    }
+
+    mark.len = KNOCK_MARK_LEN;
+    mark.data = (unsigned char *) event->mark;
+
+    knock_apply_string(apply, &apply->marks, &mark);
+
+    if (knock_map_get(apply->seen, &mark)) {
+        apply->plain = 0;
+        return 1;
+    }
+
+    if (knock_map_set(apply->seen, &mark, apply) != KNOCK_OK) {
+        apply->failed = 1;
+    }
+
+    return 0;
 }
 
 
 static void
 knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
 {
-    size_t                 j, nobjects;
+    size_t                 j, n, nobjects;
     const knock_field_t   *field;
     const knock_upsert_t  *upsert;
 
@@ -190,176 +350,143 @@ knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
     nobjects = 0;
 
     for (j = 0; j < upsert->nfields; j++) {
-        nobjects += upsert->fields[j].object != NULL;
-    }
-
-    knock_apply_uint(apply, op->entity);
-    knock_apply_bytes(apply, op->kind == KNOCK_OP_EVENT ? "e" : "r", 1);
-    knock_apply_uint(apply, op->bytes);
-    knock_apply_uint(apply, upsert->nfields - nobjects);
-    knock_apply_uint(apply, nobjects);
-
-    for (j = 0; j < upsert->nfields; j++) {
         field = &upsert->fields[j];
 
-        if (field->object == NULL) {
-            knock_apply_str(apply, &field->name);
-            knock_apply_str(apply, &field->json);
+        if (field->object) {
+            nobjects++;
+            continue;
         }
+
+        knock_apply_string(apply, &apply->fields, &field->name);
+        knock_apply_string(apply, &apply->fields, &field->json);
     }
 
     for (j = 0; nobjects && j < upsert->nfields; j++) {
         field = &upsert->fields[j];
 
         if (field->object) {
-            knock_apply_str(apply, &field->name);
-            knock_apply_str(apply, &field->json);
+            knock_apply_string(apply, &apply->fields, &field->name);
+            knock_apply_string(apply, &apply->fields, &field->json);
         }
     }
-}
 
+    knock_apply_number(apply, op->entity);
+    knock_apply_number(apply, op->kind == KNOCK_OP_RECIPIENT);
+    knock_apply_number(apply, op->bytes);
+    knock_apply_number(apply, upsert->nfields - nobjects);
+    knock_apply_number(apply, nobjects);
 
-int
-knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
-    size_t *argc, const char ***argv, size_t **argvlen)
-{
-    size_t         i, n;
-    size_t        *lens;
-    const char   **args;
-    knock_strs_t   head;
-    knock_apply_t  call;
+    n = 2 * upsert->nfields;
 
-    /* the same arguments again, in a list of their own: head, then units */
-
-    call = *apply;
-    call.failed = 0;
-
-    memset(&head, 0, sizeof(knock_strs_t));
-    call.units = head;
-
-    knock_apply_bytes(&call, "FCALL", 5);
-    knock_apply_bytes(&call, "knock_apply", 11);
-    knock_apply_uint(&call, apply->keys.n);
-
-    for (i = 0; i < apply->keys.n; i++) {
-        knock_apply_str(&call, &apply->keys.items[i]);
+    if (op->entity > KNOCK_PLAN_KEY || n > KNOCK_PLAN_STRINGS || n == 0) {
+        apply->plain = 0;
     }
 
-    knock_apply_bytes(&call, KNOCK_LIBRARY_VERSION,
-                      sizeof(KNOCK_LIBRARY_VERSION) - 1);
-    knock_apply_str(&call, &apply->live->version);
-    knock_apply_uint(&call, (size_t) conf->window);
-    knock_apply_uint(&call, conf->log_length);
-    knock_apply_uint(&call, conf->catalogue_length);
-    knock_apply_uint(&call, apply->marks.n);
+    knock_buf_add_bits(&apply->ops, op->entity, 16);
+    knock_buf_add_bits(&apply->ops, n, 8);
 
-    for (i = 0; i < apply->marks.n; i++) {
-        knock_apply_str(&call, &apply->marks.items[i]);
-    }
-
-    knock_apply_uint(&call, apply->nunits);
-
-    if (call.failed) {
-        return KNOCK_ERROR;
-    }
-
-    head = call.units;
-    n = head.n + apply->units.n;
-
-    args = knock_arena_alloc(apply->arena, n * sizeof(char *));
-    lens = knock_arena_alloc(apply->arena, n * sizeof(size_t));
-
-    if (args == NULL || lens == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    for (i = 0; i < head.n; i++) {
-        args[i] = (const char *) head.items[i].data;
-        lens[i] = head.items[i].len;
-    }
-
-    for (i = 0; i < apply->units.n; i++) {
-        args[head.n + i] = (const char *) apply->units.items[i].data;
-        lens[head.n + i] = apply->units.items[i].len;
-    }
-
-    *argc = n;
-    *argv = args;
-    *argvlen = lens;
-
-    return KNOCK_OK;
+    apply->roles.data[op->entity - 1] |= KNOCK_ROLE_UPSERTED;
 }
 
 
 static void
-knock_apply_str(knock_apply_t *apply, const knock_str_t *str)
+knock_apply_action(knock_apply_t *apply, const knock_unit_action_t *action,
+    int acts, int logged)
 {
-    knock_apply_bytes(apply, str->data, str->len);
+    size_t  j;
+
+    knock_apply_number(apply, action->actor);
+    knock_apply_number(apply, action->nenqueues);
+
+    if (acts && logged && action->actor) {
+        knock_apply_must(apply, action->actor);
+    }
+
+    for (j = 0; j < action->nenqueues; j++) {
+        knock_apply_number(apply, action->enqueues[j].entity);
+        knock_apply_string(apply, &apply->runs, &action->enqueues[j].run);
+        apply->run_bytes += action->enqueues[j].run.len;
+        knock_apply_must(apply, action->enqueues[j].entity);
+    }
+
+    if (action->nenqueues && !acts) {
+        apply->plain = 0;
+    }
 }
 
 
 static void
-knock_apply_uint(knock_apply_t *apply, size_t n)
+knock_apply_must(knock_apply_t *apply, size_t entity)
 {
-    static const char  digits[] = "0123456789";
-
-    size_t          i;
-    unsigned char  *p;
-
-    if (n < 10) {
-        knock_apply_bytes(apply, &digits[n], 1);
+    if (apply->roles.data[entity - 1]) {
         return;
     }
 
-    p = knock_arena_alloc(apply->arena, KNOCK_DIGITS);
+    apply->roles.data[entity - 1] = KNOCK_ROLE_MUST;
 
-    if (p == NULL) {
+    if (entity > KNOCK_PLAN_KEY) {
+        apply->plain = 0;
+    }
+
+    knock_buf_add_bits(&apply->must, entity, 16);
+}
+
+
+/* what a log says of an event with which all goes as it is expected to */
+
+static void
+knock_apply_log(knock_apply_t *apply, size_t log,
+    const knock_unit_event_t *event)
+{
+    size_t       i, j;
+    knock_str_t  expected;
+    knock_buf_t  buf;
+
+    knock_buf_init(&buf, apply->arena, 16);
+    knock_buf_add_char(&buf, (char) event->status);
+
+    for (i = 0; event->status == KNOCK_STATUS_PROCESSED && i < event->nactions;
+         i++)
+    {
+        if (event->actions[i].actor) {
+            knock_buf_add_char(&buf, 'a');
+        }
+
+        for (j = 0; j < event->actions[i].nenqueues; j++) {
+            knock_buf_add_char(&buf, 'r');
+        }
+
+        knock_buf_add_char(&buf, ';');
+    }
+
+    if (knock_buf_str(&buf, &expected) != KNOCK_OK) {
         apply->failed = 1;
         return;
     }
 
-    i = KNOCK_DIGITS;
+    knock_apply_string(apply, &apply->logs, &expected);
+    knock_apply_string(apply, &apply->logs, &event->log);
 
-    do {
-        p[--i] = (unsigned char) ('0' + n % 10);
-        n /= 10;
-    } while (n);
-
-    knock_apply_bytes(apply, p + i, KNOCK_DIGITS - i);
-}
-
-
-static void
-knock_apply_bytes(knock_apply_t *apply, const void *data, size_t len)
-{
-    knock_strs_add(apply, &apply->units, data, len);
-    apply->bytes += len;
-}
-
-
-static void
-knock_strs_add(knock_apply_t *apply, knock_strs_t *strs, const void *data,
-    size_t len)
-{
-    size_t        cap;
-    knock_str_t  *items;
-
-    if (strs->n == strs->cap) {
-        cap = strs->cap ? strs->cap * 2 : 64;
-
-        items = knock_arena_realloc(apply->arena, strs->items,
-                                    strs->cap * sizeof(knock_str_t),
-                                    cap * sizeof(knock_str_t));
-        if (items == NULL) {
-            apply->failed = 1;
-            return;
-        }
-
-        strs->items = items;
-        strs->cap = cap;
+    if (log > KNOCK_PLAN_KEY) {
+        apply->plain = 0;
     }
 
-    strs->items[strs->n].data = (unsigned char *) (data ? data : "");
-    strs->items[strs->n].len = len;
-    strs->n++;
+    knock_buf_add_bits(&apply->log_keys, log, 16);
+}
+
+
+static void
+knock_apply_number(knock_apply_t *apply, size_t n)
+{
+    knock_buf_add_char(&apply->numbers, ' ');
+    knock_buf_add_uint(&apply->numbers, n);
+}
+
+
+static void
+knock_apply_string(knock_apply_t *apply, knock_strs_t *strs,
+    const knock_str_t *str)
+{
+    knock_strs_add(strs, str);
+    apply->bytes += str->len;
 }

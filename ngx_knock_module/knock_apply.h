@@ -1,27 +1,23 @@
 
 /*
  * One call of the Redis function knock_apply, in the making: the units of the
- * requests that became ready together, their keys and their arguments.  The
- * order of the arguments is documented in redis-schema/knock.lua.
+ * requests that became ready together, their keys and their arguments.  What
+ * the arguments are, and in which order, is documented in
+ * redis-schema/knock.lua.
  */
 
 #ifndef KNOCK_APPLY_H
 #define KNOCK_APPLY_H
 
 
+#include "knock_counts.h"
 #include "knock_live.h"
+#include "knock_strs.h"
 #include "knock_unit.h"
 
 
 /* the version of redis-schema/knock.lua that these arguments are made for */
-#define KNOCK_LIBRARY_VERSION  "2"
-
-
-typedef struct {
-    knock_str_t    *items;
-    size_t          n;
-    size_t          cap;
-} knock_strs_t;
+#define KNOCK_LIBRARY_VERSION  "3"
 
 
 typedef struct {
@@ -29,23 +25,59 @@ typedef struct {
     const knock_live_t  *live;
 
     knock_strs_t         keys;
+    knock_buf_t          roles;     /* of each key, a byte of flags */
     knock_map_t         *indexes;   /* key -> its index, as a pointer */
     knock_map_t         *values;    /* of merged fields: knock_unit_fold() */
+
+    /* the columns */
+
     knock_strs_t         marks;
-    knock_strs_t         units;     /* arguments */
+    knock_strs_t         fields;
+    knock_strs_t         runs;
+    knock_strs_t         logs;
+    knock_counts_t       counts;
+    knock_strs_t         texts;
+
+    knock_map_t         *seen;      /* the marks */
+
+    /* the two descriptions of the call */
+
+    knock_buf_t          numbers;
+    knock_buf_t          must;
+    knock_buf_t          ops;
+    knock_buf_t          log_keys;
 
     size_t               nunits;
     size_t               nevents;
     size_t               bytes;     /* of the arguments, for bounds */
-    unsigned             failed:1;  /* no memory, in the unit being added */
+    size_t               run_bytes; /* of the runs among them */
+    unsigned             plain:1;   /* the plan alone describes it */
+    unsigned             failed:1;  /* no memory for a map */
 } knock_apply_t;
 
 
 typedef struct {
-    uint64_t    window;             /* of deduplication, ms */
-    size_t      log_length;         /* entries kept of an event log */
-    size_t      catalogue_length;   /* events kept of a catalogue */
+    uint64_t      window;           /* of deduplication, ms */
+    size_t        log_length;       /* entries kept of an event log */
+    size_t        catalogue_length; /* events kept of a catalogue */
+    knock_str_t   token;            /* a text that no other call has */
 } knock_apply_conf_t;
+
+
+/*
+ * What is sent: one command, FCALL, or the commands of a transaction, their
+ * arguments one behind the other, and which of EXEC's replies is FCALL's.
+ */
+
+#define KNOCK_APPLY_COMMANDS  5
+
+typedef struct {
+    size_t        argc[KNOCK_APPLY_COMMANDS];
+    size_t        n;
+    size_t        answer;
+    const char  **argv;
+    size_t       *argvlen;
+} knock_command_t;
 
 
 /*
@@ -68,11 +100,11 @@ size_t knock_apply_key(knock_apply_t *apply, const knock_str_t *key);
 int knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit);
 
 /*
- * The whole command, FCALL and all, as lengths and pointers in the arena.
- * KNOCK_OK, or KNOCK_ERROR: no memory.
+ * knock_apply_command.c: the whole command, in the arena.  `conf` must live as long.  KNOCK_OK, or
+ * KNOCK_ERROR: no memory.
  */
 int knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
-    size_t *argc, const char ***argv, size_t **argvlen);
+    knock_command_t *command);
 
 
 #endif /* KNOCK_APPLY_H */

@@ -81,6 +81,16 @@ knock_buf_add_uint(knock_buf_t *buf, uint64_t n)
 
 
 void
+knock_buf_add_bits(knock_buf_t *buf, size_t n, unsigned bits)
+{
+    while (bits) {
+        bits -= 8;
+        knock_buf_add_char(buf, (char) (n >> bits & 0xff));
+    }
+}
+
+
+void
 knock_buf_add_json(knock_buf_t *buf, const knock_str_t *str)
 {
     unsigned char         escape[KNOCK_BUF_ESCAPE];

@@ -67,6 +67,9 @@ knock_buf_add_char(knock_buf_t *buf, char c)
 /* appends the decimal digits of n */
 void knock_buf_add_uint(knock_buf_t *buf, uint64_t n);
 
+/* appends n in so many bits, 8 to 32, big-endian */
+void knock_buf_add_bits(knock_buf_t *buf, size_t n, unsigned bits);
+
 /*
  * Appends `str` as a JSON string, quotes included: RFC 8259, section 7.  The
  * bytes must be UTF-8; what is escaped is '"', '\' and the control characters.

@@ -162,7 +162,11 @@ knock_receive(knock_apply_t *apply, const knock_receive_t *in,
         }
     }
 
-    if (knock_apply_add(apply, &work.unit) != KNOCK_OK) {
+    if (knock_unit_expect(work.arena, &work.unit, &received->statuses,
+                          &received->runs)
+        != KNOCK_OK
+        || knock_apply_add(apply, &work.unit) != KNOCK_OK)
+    {
         return knock_error_memory(err);
     }
 

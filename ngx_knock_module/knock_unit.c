@@ -214,6 +214,36 @@ knock_unit_length(const knock_field_t *field)
 
 
 int
+knock_unit_expect(knock_arena_t *arena, const knock_unit_t *unit,
+    knock_str_t *statuses, uint64_t *runs)
+{
+    size_t                     e, i;
+    const knock_unit_event_t  *event;
+
+    statuses->len = unit->nevents;
+    statuses->data = knock_arena_alloc(arena, unit->nevents);
+
+    if (statuses->data == NULL) {
+        return KNOCK_ERROR;
+    }
+
+    *runs = 0;
+
+    for (e = 0; e < unit->nevents; e++) {
+        event = &unit->events[e];
+
+        statuses->data[e] = (unsigned char) event->status;
+
+        for (i = 0; i < event->nactions; i++) {
+            *runs += event->actions[i].nenqueues;
+        }
+    }
+
+    return KNOCK_OK;
+}
+
+
+int
 knock_unit_fold(knock_arena_t *arena, knock_unit_t *unit,
     const knock_need_t *need, knock_map_t *values)
 {

@@ -125,5 +125,13 @@ int knock_unit_fold(knock_arena_t *arena, knock_unit_t *unit,
 int knock_unit_plan(knock_arena_t *arena, const knock_unit_t *unit,
     char *plan);
 
+/*
+ * What Redis answers for the unit if no event turns out to be a repeat and
+ * every recipient is there: the status of each event, in the arena, and the
+ * number of runs.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_unit_expect(knock_arena_t *arena, const knock_unit_t *unit,
+    knock_str_t *statuses, uint64_t *runs);
+
 
 #endif /* KNOCK_UNIT_H */

@@ -336,6 +336,13 @@ knock_user_finish(knock_user_work_t *work, size_t n,
         return KNOCK_ERROR;
     }
 
+    if (knock_unit_expect(work->arena, unit, &received->statuses,
+                          &received->runs)
+        != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
     return knock_apply_add(work->apply, unit);
 }
 

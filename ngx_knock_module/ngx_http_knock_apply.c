@@ -9,6 +9,15 @@
 #define NGX_HTTP_KNOCK_CALL_BYTES   (256 * 1024)
 #define NGX_HTTP_KNOCK_CALL_EVENTS  128
 
+/*
+ * While this many calls are under way, what becomes ready is collected for the
+ * next: an idle worker sends at once, and the busier Redis is, the more events
+ * share the price of a call.
+ */
+#define NGX_HTTP_KNOCK_CALLS        1
+
+#define NGX_HTTP_KNOCK_TOKEN_SIZE   64
+
 /* how often a job goes round before Redis is taken to be too busy */
 #define NGX_HTTP_KNOCK_TRIES        64
 
@@ -29,6 +38,7 @@ static void ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
     ngx_http_knock_redis_status_e status, ngx_str_t *why);
 static void ngx_http_knock_apply_complain(ngx_http_knock_call_t *call,
     ngx_str_t *why);
+static void ngx_http_knock_apply_plain(ngx_http_knock_call_t *call);
 static void ngx_http_knock_apply_stale(ngx_http_knock_call_t *call);
 static void ngx_http_knock_apply_unit(ngx_http_knock_job_t *job,
     redisReply *unit);
@@ -81,6 +91,9 @@ ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
     if (ngx_http_knock_apply_keep(job, &received) != NGX_OK) {
         ngx_memzero(&job->received, sizeof(knock_received_t));
         job->received.nevents = received.nevents;
+
+        /* then Redis has to say what became of each event */
+        env->apply.plain = 0;
     }
 
     if (job->alone || env->apply.bytes >= NGX_HTTP_KNOCK_CALL_BYTES
@@ -127,7 +140,20 @@ ngx_http_knock_apply_keep(ngx_http_knock_job_t *job,
                    received->nevents * sizeof(size_t));
     }
 
+    if (received->statuses.len) {
+        job->received.statuses.data = ngx_pnalloc(pool,
+                                                  received->statuses.len);
+        if (job->received.statuses.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(job->received.statuses.data, received->statuses.data,
+                   received->statuses.len);
+        job->received.statuses.len = received->statuses.len;
+    }
+
     job->received.nevents = received->nevents;
+    job->received.runs = received->runs;
 
     return NGX_OK;
 }
@@ -140,6 +166,10 @@ ngx_http_knock_apply_flush_handler(ngx_event_t *ev)
 
     ngx_queue_t           *q;
     ngx_http_knock_env_t  *env;
+
+    if (worker->napplies >= NGX_HTTP_KNOCK_CALLS) {
+        return;
+    }
 
     for (q = ngx_queue_head(&worker->envs);
          q != ngx_queue_sentinel(&worker->envs);
@@ -155,12 +185,11 @@ ngx_http_knock_apply_flush_handler(ngx_event_t *ev)
 void
 ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
 {
-    size_t                      argc;
-    size_t                     *argvlen;
+    u_char                      token[NGX_HTTP_KNOCK_TOKEN_SIZE];
     ngx_int_t                   rc;
     ngx_str_t                   why;
     ngx_queue_t                *q;
-    const char                **argv;
+    knock_command_t             command;
     knock_apply_conf_t          conf;
     ngx_http_knock_job_t       *job;
     ngx_http_knock_call_t      *call;
@@ -184,6 +213,11 @@ ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
     conf.window = kmcf->dedupe_window;
     conf.log_length = kmcf->event_log_length;
     conf.catalogue_length = kmcf->catalogue_length;
+
+    conf.token.data = token;
+    conf.token.len = ngx_snprintf(token, sizeof(token), "knock/%xL.%ui",
+                                  worker->token, ++worker->calls)
+                     - token;
 
     rc = NGX_ERROR;
 
@@ -225,17 +259,19 @@ ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
         call->njobs++;
     }
 
-    if (knock_apply_command(&env->apply, &conf, &argc, &argv, &argvlen)
-        == KNOCK_OK)
-    {
-        rc = ngx_http_knock_redis_command(worker->redis, argc, argv, argvlen,
-                                          ngx_http_knock_apply_handler, call);
+    if (knock_apply_command(&env->apply, &conf, &command) == KNOCK_OK) {
+        rc = ngx_http_knock_redis_transaction(worker->redis, command.argc,
+                                              command.n, command.argv,
+                                              command.argvlen, command.answer,
+                                              ngx_http_knock_apply_handler,
+                                              call);
     }
 
     knock_arena_reset(env->arena);
 
     if (rc == NGX_OK) {
         worker->ncalls++;
+        worker->napplies++;
         return;
     }
 
@@ -265,6 +301,11 @@ ngx_http_knock_apply_handler(void *data, ngx_http_knock_redis_status_e status,
 
     worker = call->worker;
     worker->ncalls--;
+    worker->napplies--;
+
+    /* Redis gets its next call before this one's requests are answered */
+
+    ngx_http_knock_apply_flush_handler(&worker->flush);
 
     if (status != NGX_HTTP_KNOCK_REDIS_OK) {
         ngx_http_knock_apply_failed(call, status, why);
@@ -274,7 +315,13 @@ ngx_http_knock_apply_handler(void *data, ngx_http_knock_redis_status_e status,
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1
         && reply->element[0]->type == REDIS_REPLY_STRING)
     {
-        ngx_http_knock_apply_stale(call);
+        if (ngx_strcmp(reply->element[0]->str, "plain") == 0) {
+            ngx_http_knock_apply_plain(call);
+
+        } else {
+            ngx_http_knock_apply_stale(call);
+        }
+
         goto done;
     }
 
@@ -387,6 +434,23 @@ ngx_http_knock_apply_stale(ngx_http_knock_call_t *call)
         }
 
         ngx_http_knock_live_wait(job);
+    }
+}
+
+
+/* all went as expected, which Redis says once for all */
+
+static void
+ngx_http_knock_apply_plain(ngx_http_knock_call_t *call)
+{
+    knock_str_t            statuses;
+    ngx_http_knock_job_t  *job;
+
+    while (!ngx_queue_empty(&call->jobs)) {
+        job = ngx_http_knock_apply_next(call);
+        statuses = job->received.statuses;
+
+        ngx_http_knock_job_applied(job, &statuses, job->received.runs);
     }
 }
 

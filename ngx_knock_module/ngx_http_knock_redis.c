@@ -141,7 +141,22 @@ ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
     const char **argv, const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler, void *data)
 {
-    size_t                           size, room;
+    size_t  n;
+
+    n = argc;
+
+    return ngx_http_knock_redis_transaction(redis, &n, 1, argv, argvlen, 0,
+                                            handler, data);
+}
+
+
+ngx_int_t
+ngx_http_knock_redis_transaction(ngx_http_knock_redis_t *redis,
+    const size_t *argc, ngx_uint_t n, const char **argv,
+    const size_t *argvlen, ngx_uint_t answer,
+    ngx_http_knock_redis_handler_pt handler, void *data)
+{
+    size_t                           size, room, args;
     ngx_uint_t                       i;
     ngx_http_knock_redis_stats_t    *stats;
     ngx_http_knock_redis_command_t  *cmd;
@@ -162,7 +177,11 @@ ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
     room = redis->conf->max_pending_bytes;
     size = stats->bytes;
 
-    for (i = 0; i < argc; i++) {
+    for (args = 0, i = 0; i < n; i++) {
+        args += argc[i];
+    }
+
+    for (i = 0; i < args; i++) {
 
         if (size > room || argvlen[i] > room - size) {
             stats->refused++;
@@ -172,12 +191,13 @@ ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
         size += argvlen[i] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
     }
 
-    cmd = ngx_http_knock_redis_format(redis, argc, argv, argvlen);
+    cmd = ngx_http_knock_redis_format(redis, argc, n, argv, argvlen);
     if (cmd == NULL) {
         return NGX_ERROR;
     }
 
     cmd->internal = 0;
+    cmd->answer = answer;
     cmd->handler = handler;
     cmd->data = data;
 
@@ -208,9 +228,12 @@ ngx_http_knock_redis_internal(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
     const char **argv, const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler)
 {
+    size_t                           n;
     ngx_http_knock_redis_command_t  *cmd;
 
-    cmd = ngx_http_knock_redis_format(redis, argc, argv, argvlen);
+    n = argc;
+
+    cmd = ngx_http_knock_redis_format(redis, &n, 1, argv, argvlen);
     if (cmd == NULL) {
         return NGX_ERROR;
     }
@@ -237,6 +260,9 @@ ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
     cmd->buf.end = cmd->buf.last;
     cmd->buf.memory = 1;
     cmd->buf.flush = 1;
+
+    cmd->part = 0;
+    cmd->refused.len = 0;
 
     cmd->deadline = ngx_current_msec + redis->conf->timeout;
 }

@@ -162,6 +162,20 @@ ngx_int_t ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_handler_pt handler, void *data);
 
 
+/*
+ * Queues a transaction of n commands, MULTI the first and EXEC the last, each
+ * of as many arguments as argc says, one command's behind the other's.  The
+ * handler is called once, as of a command: with the reply to the one of the
+ * transaction (from 0) whose place is `answer`, or with the first error that
+ * one before it, or MULTI or EXEC, was answered with.
+ */
+
+ngx_int_t ngx_http_knock_redis_transaction(ngx_http_knock_redis_t *redis,
+    const size_t *argc, ngx_uint_t n, const char **argv,
+    const size_t *argvlen, ngx_uint_t answer,
+    ngx_http_knock_redis_handler_pt handler, void *data);
+
+
 /* counters, valid as long as the client */
 
 const ngx_http_knock_redis_stats_t *ngx_http_knock_redis_stats(

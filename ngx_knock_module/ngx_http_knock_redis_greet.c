@@ -1,7 +1,9 @@
 
 /*
  * What comes between a connection and the first command of a user's: AUTH,
- * SELECT and CLIENT SETNAME in one flight, and their replies.
+ * SELECT, CLIENT SETNAME and an empty transaction in one flight, and their
+ * replies.  Where MULTI is refused, what was meant to be a transaction would
+ * be done command by command: there the connection is of no use.
  */
 
 #include "ngx_http_knock_redis_internal.h"
@@ -126,6 +128,23 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_t *redis)
     }
 
     redis->greetings++;
+
+    argv[0] = "MULTI";
+    argvlen[0] = sizeof("MULTI") - 1;
+
+    argv[1] = "EXEC";
+    argvlen[1] = sizeof("EXEC") - 1;
+
+    for (n = 0; n < 2; n++) {
+        if (ngx_http_knock_redis_internal(redis, 1, argv + n, argvlen + n,
+                                          ngx_http_knock_redis_greeted)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        redis->greetings++;
+    }
 
     return NGX_OK;
 }

@@ -60,6 +60,13 @@ typedef struct {
     ngx_msec_t                       deadline;
     ngx_uint_t                       resent;
 
+    /* of a transaction: its replies, those that came, whose the answer is */
+
+    ngx_uint_t                       parts;
+    ngx_uint_t                       part;
+    ngx_uint_t                       answer;
+    ngx_str_t                        refused;   /* why one was not queued */
+
     ngx_http_knock_redis_handler_pt  handler;
     void                            *data;
 
@@ -170,10 +177,13 @@ void ngx_http_knock_redis_settle(ngx_http_knock_redis_t *redis);
 
 /* ngx_http_knock_redis_text.c */
 
-/* a record that holds the command, in no queue yet; NULL: no memory */
+/*
+ * A record that holds n commands, whose arguments follow each other, in no
+ * queue yet; NULL: no memory.
+ */
 ngx_http_knock_redis_command_t *ngx_http_knock_redis_format(
-    ngx_http_knock_redis_t *redis, ngx_uint_t argc, const char **argv,
-    const size_t *argvlen);
+    ngx_http_knock_redis_t *redis, const size_t *argc, ngx_uint_t n,
+    const char **argv, const size_t *argvlen);
 
 /* makes a record free */
 void ngx_http_knock_redis_release(ngx_http_knock_redis_t *redis,

@@ -32,6 +32,9 @@ static void *ngx_http_knock_redis_create_array(const redisReadTask *task,
 static void ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_t *redis);
 static void ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis,
     redisReply *reply);
+static redisReply *ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd, redisReply *reply,
+    redisReply *refusal);
 static const ngx_http_knock_redis_error_t *ngx_http_knock_redis_find_error(
     redisReply *reply);
 static void ngx_http_knock_redis_complain(ngx_http_knock_redis_t *redis,
@@ -268,6 +271,7 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
 {
     u_char                               text[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
     ngx_str_t                            why;
+    redisReply                           refusal;
     ngx_queue_t                         *q;
     ngx_http_knock_redis_status_e        status;
     ngx_http_knock_redis_command_t      *cmd;
@@ -280,9 +284,11 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
         cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
     }
 
-    /* nor can there be a reply to what is not written to its end */
+    /* nor can there be the last reply to what is not written to its end */
 
-    if (cmd == NULL || cmd->buf.pos < cmd->buf.last) {
+    if (cmd == NULL
+        || (cmd->buf.pos < cmd->buf.last && cmd->part + 1 == cmd->parts))
+    {
         redis->stats.strays++;
         ngx_http_knock_redis_fail(redis, 0,
                                   "a reply came that was not asked for; check "
@@ -291,6 +297,14 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
     }
 
     redis->active_at = ngx_current_msec;
+
+    if (cmd->parts > 1) {
+        reply = ngx_http_knock_redis_part(redis, cmd, reply, &refusal);
+
+        if (reply == NULL) {
+            return;
+        }
+    }
 
     if (reply->type != REDIS_REPLY_ERROR) {
         ngx_str_null(&why);
@@ -341,6 +355,65 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
         ngx_http_knock_redis_why(redis, "%V", &why);
         redis->draining = 1;
     }
+}
+
+
+/*
+ * The reply that answers a transaction, or NULL: others are to come.  What
+ * Redis says against one of its commands stands in the reply to that one, or
+ * in its place in the reply to EXEC.
+ */
+
+static redisReply *
+ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd, redisReply *reply,
+    redisReply *refusal)
+{
+    size_t  i, len;
+
+    if (++cmd->part < cmd->parts) {
+
+        if (reply->type != REDIS_REPLY_ERROR || cmd->refused.len) {
+            return NULL;
+        }
+
+        len = ngx_min((size_t) reply->len, NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
+
+        if (cmd->refused.data == NULL) {
+            cmd->refused.data = ngx_pnalloc(redis->pool,
+                                            NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
+            if (cmd->refused.data == NULL) {
+                return NULL;
+            }
+        }
+
+        ngx_memcpy(cmd->refused.data, reply->str, len);
+        cmd->refused.len = len;
+
+        return NULL;
+    }
+
+    if (cmd->refused.len) {
+        ngx_memzero(refusal, sizeof(redisReply));
+
+        refusal->type = REDIS_REPLY_ERROR;
+        refusal->str = (char *) cmd->refused.data;
+        refusal->len = cmd->refused.len;
+
+        return refusal;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= cmd->answer) {
+        return reply;
+    }
+
+    for (i = 0; i < cmd->answer; i++) {
+        if (reply->element[i]->type == REDIS_REPLY_ERROR) {
+            return reply->element[i];
+        }
+    }
+
+    return reply->element[cmd->answer];
 }
 
 

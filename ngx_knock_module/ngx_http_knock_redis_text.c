@@ -1,8 +1,9 @@
 
 /*
  * The text of a command, written in the protocol of Redis: "*", the number of
- * arguments, then each as "$", its length and its bytes.  A record that is
- * free keeps its memory for the next command, as there is one all the time.
+ * arguments, then each as "$", its length and its bytes.  That of a
+ * transaction is the texts of its commands.  A record that is free keeps its
+ * memory for the next command, as there is one all the time.
  */
 
 #include "ngx_http_knock_redis_internal.h"
@@ -20,18 +21,21 @@ static u_char *ngx_http_knock_redis_count(u_char *p, u_char type, size_t n);
 
 
 ngx_http_knock_redis_command_t *
-ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
-    const char **argv, const size_t *argvlen)
+ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
+    const size_t *argc, ngx_uint_t n, const char **argv,
+    const size_t *argvlen)
 {
     u_char                          *p;
     size_t                           size;
-    ngx_uint_t                       i;
+    ngx_uint_t                       i, j, arg;
     ngx_http_knock_redis_command_t  *cmd;
 
-    size = NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+    size = n * NGX_HTTP_KNOCK_REDIS_OVERHEAD;
 
-    for (i = 0; i < argc; i++) {
-        size += argvlen[i] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+    for (arg = 0, i = 0; i < n; i++) {
+        for (j = 0; j < argc[i]; j++, arg++) {
+            size += argvlen[arg] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+        }
     }
 
     cmd = ngx_http_knock_redis_record(redis, size);
@@ -39,17 +43,23 @@ ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
         return NULL;
     }
 
-    p = ngx_http_knock_redis_count(cmd->text, '*', argc);
+    p = cmd->text;
 
-    for (i = 0; i < argc; i++) {
-        p = ngx_http_knock_redis_count(p, '$', argvlen[i]);
-        p = ngx_cpymem(p, argv[i], argvlen[i]);
-        *p++ = CR;
-        *p++ = LF;
+    for (arg = 0, i = 0; i < n; i++) {
+        p = ngx_http_knock_redis_count(p, '*', argc[i]);
+
+        for (j = 0; j < argc[i]; j++, arg++) {
+            p = ngx_http_knock_redis_count(p, '$', argvlen[arg]);
+            p = ngx_cpymem(p, argv[arg], argvlen[arg]);
+            *p++ = CR;
+            *p++ = LF;
+        }
     }
 
     cmd->len = (size_t) (p - cmd->text);
     cmd->resent = 0;
+    cmd->parts = n;
+    cmd->answer = 0;
 
     ngx_http_knock_redis_rewind(redis, cmd);
 

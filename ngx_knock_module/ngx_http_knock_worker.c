@@ -35,6 +35,13 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
     worker->conf = kmcf;
     worker->log = cycle->log;
 
+    if (knock_digest_random((u_char *) &worker->token, sizeof(worker->token))
+        != KNOCK_OK)
+    {
+        ngx_free(worker);
+        return NULL;
+    }
+
     ngx_queue_init(&worker->envs);
     ngx_queue_init(&worker->waiting);
     ngx_queue_init(&worker->refreshing);

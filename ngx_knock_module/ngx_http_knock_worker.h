@@ -119,7 +119,13 @@ struct ngx_http_knock_worker_s {
     unsigned                     refresh_failed:1;
 
     ngx_uint_t                   njobs;
-    ngx_uint_t                   ncalls;        /* commands under way */
+    ngx_uint_t                   ncalls;        /* commands under way, */
+    ngx_uint_t                   napplies;      /* calls of knock_apply of
+                                                   them */
+
+    uint64_t                     token;         /* random, and */
+    ngx_uint_t                   calls;         /* a count: no other call of
+                                                   any worker has both */
 
     unsigned                     samples;       /* left in this second */
     time_t                       samples_sec;

@@ -21,10 +21,10 @@
 -- element is an integer.
 --
 
-local VERSION = 2
+local VERSION = 3
 
 -- the oldest caller whose arguments knock_apply can read
-local APPLY_SINCE = 2
+local APPLY_SINCE = 3
 
 -- unpack() is bounded by Lua's C stack
 local CHUNK = 4000
@@ -40,8 +40,8 @@ local LOG_STEP = 250
 -- the fixed keys of knock_apply
 local K_VERSION, K_RUNS, K_SEEN, K_LARGE, K_FIRST = 1, 2, 3, 5, 6
 
--- where the marks begin among its arguments
-local A_MARKS = 7
+-- its arguments with a place of their own
+local A_TOKEN, A_PLAN, A_NUMBERS, A_MARKS = 6, 7, 8, 9
 
 -- An entity may hold MAX_BYTES.  To measure one costs a read of it all, so
 -- only those that may be near are measured: members of the set of large ones
@@ -75,30 +75,16 @@ local function ms_string(ms)
 end
 
 
--- calls `command key prefix... list...` as often as the list's length asks
+-- calls `command key list...` as often as the list's length asks: with all of
+-- it, or from..to
 
-local function call_chunked(command, key, list)
-    for first = 1, #list, CHUNK do
+local function call_chunked(command, key, list, from, to)
+    to = to or #list
+
+    for first = from or 1, to, CHUNK do
         redis.call(command, key,
-                   unpack(list, first, math.min(first + CHUNK - 1, #list)))
+                   unpack(list, first, math.min(first + CHUNK - 1, to)))
     end
-end
-
-
-local function mget_chunked(key, fields)
-    local values = {}
-
-    for first = 1, #fields, CHUNK do
-        local part = redis.call('HMGET', key,
-                                unpack(fields, first,
-                                       math.min(first + CHUNK - 1, #fields)))
-
-        for i = 1, #part do
-            values[first + i - 1] = part[i]
-        end
-    end
-
-    return values
 end
 
 
@@ -1734,76 +1720,147 @@ end
 -- apply: the events of one or more requests
 --
 -- KEYS: version, runs, seen:0, seen:1, large, then catalogue, log and entity
---       keys, which the arguments name by their index
+--       keys, which the numbers name by their index
 -- ARGV: library version, configuration version, dedupe window in ms, log
---       length, catalogue length, number of marks, the marks of all events
---       that have one, number of units, then the units
+--       length, catalogue length, token or '', plan, numbers, then the
+--       columns, each the strings of one kind in the order of the events:
 --
---   unit:    events, 1 if it must be planned, expected verdicts or '',
---            number of bases, bases, guard key or 0, its ETag, the events
---   event:   1 if it has a mark, status, catalogue key or 0, event key, sample
---            or '', log key or 0, log document, number of ops, ops, number of
---            actions, actions
+--   marks    '', then the mark of each event that has one
+--   fields   name and value of each field of each op; of an object that
+--            another op of the unit overwrites, or that is too large, the
+--            value is the length of its text
+--   runs     the documents of the runs, unless there is a token
+--   logs     of each event that is logged its status and verdicts as they
+--            are to be expected, and its document
+--   counts   of each event key of a catalogue the key, and a sample or ''
+--   texts    of each unit that says so its verdicts and bases, or its ETag
+--
+-- With a token the runs stand at the tail of their list already, with the token
+-- behind them: RPUSH put them there, the command before this one in the same
+-- transaction, as bytes that come through Lua are dear.  A script behind this
+-- one takes all of them off if the token is still there then, so that a call
+-- that fails, or cannot be made, leaves nothing behind.
+--
+-- What the call does stands in it twice.  The plan is short, binary (numbers
+-- of 32 bits, big-endian, unless something else is said) and enough for the
+-- usual call, in which every event is new and every recipient known:
+--
+--   1 if the call is a plain one, the numbers of marks, field strings, runs,
+--   logs, counts, recipients that must exist, and ops; of each count its
+--   catalogue key, its events, and which event of the call (from 1; 0: none)
+--   the sample is of; and of a plain call, in 16 bits each, the keys of those
+--   who must exist; of each op its entity's key and, in 8 bits, its strings;
+--   of each log its key
+--
+-- The numbers are decimal, with spaces between them, and describe each event,
+-- for the calls that are not plain or turn out not to be:
+--
+--   unit:    events, 1 if it must be planned (2: and its values be folded in
+--            any case), 1 if it brings verdicts and bases, bases, guard key
+--            or 0, the events
+--   event:   1 if it has a mark, status, count or 0, log key or 0, ops, the
+--            ops, actions, the actions
 --   op:      entity key, kind, bytes that the unit brings to the entity,
---            plain fields, object fields, then name and value of each; of an
---            object that another op of the unit overwrites, or that is too
---            large, the value is the length of its text
---   action:  actor's key or 0, recipients, then entity key and run of each
+--            plain fields, object fields
+--   action:  actor's key or 0, recipients, the entity key of each
 --
 -- A unit is what one request holds: it is applied whole or not at all.  Its
 -- guard is a user that must be as the ETag says (as if_match of the other
 -- functions), or the unit is answered with { 'stale_entity' }.
--- Status: p(rocessed), i(gnored), f(ailed), as the worker sees the event;
--- here it may turn out to be a d(uplicate) or too l(arge).  Kind of an op:
--- e, the event stands or falls with it; r, only the recipient does.
+-- Status: 0 processed, 1 ignored, 2 failed, as the worker sees the event; in
+-- answers and logs these are p, i and f, and it may turn out to be a
+-- d(uplicate) or too l(arge).  Kind of an op: 0, the event stands or falls
+-- with it; 1, only the recipient does.
 --
--- Gives { 'stale' } if the configuration has changed, else for each unit
--- { 'ok', statuses, runs } or, where an object is to be merged into a stored
--- one, { 'need', verdicts, bases }: nothing of the unit is applied then, and
--- the worker sends it again with the merged values, the verdicts (for each op
--- y, it applies; l, its entity would be too large; n, its event does not
--- apply) and the bases that the merge was made from.
+-- Gives { 'stale' } if the configuration has changed; { 'plain' } if all went
+-- as the caller expects; else for each unit { 'ok', statuses, runs } or, where
+-- an object is to be merged into a stored one, { 'need', verdicts, bases }:
+-- nothing of the unit is applied then, and the worker sends it again with the
+-- merged values, the verdicts (for each op y, it applies; l, its entity would
+-- be too large; n, its event does not apply) and the bases that the merge was
+-- made from.
 -- ---------------------------------------------------------------------------
+
+local STATUS = { [0] = 'p', 'i', 'f' }
+
+local PLAN_HEAD = '>I4I4I4I4I4I4I4I4'
+local PLAN_HEAD_BYTES = 32
+local PLAN_COUNT = '>I4I4I4'
+local PLAN_COUNT_BYTES = 12
+
+
+-- what HMGET answers for the fields from..to of a list, in one list
+
+local function hmget(key, list, from, to)
+    if to - from < CHUNK then
+        return redis.call('HMGET', key, unpack(list, from, to))
+    end
+
+    local all = {}
+
+    for first = from, to, CHUNK do
+        local part = redis.call('HMGET', key,
+                                unpack(list, first,
+                                       math.min(first + CHUNK - 1, to)))
+
+        for i = 1, #part do
+            all[#all + 1] = part[i]
+        end
+    end
+
+    return all
+end
 
 
 -- The marks of a window stand in two hashes that take turns, mark -> time;
 -- the field '' holds the time from which on the hash has nothing to say.
+-- Gives the hash to write to, and the marks that are repeats, or nil if none
+-- is.
 
-local function seen_open(keys, args, nmarks, now, window)
+local function seen_open(ctx, window)
+    local args, from, to = ctx.args, ctx.marks, ctx.fields - 1
+    local now = ctx.now
     local period = math.floor(now / window)
     local seen = {
-        key = keys[K_SEEN + period % 2],
-        expires = (period + 2) * window,
-        add = {}
+        key = ctx.keys[K_SEEN + period % 2],
+        expires = (period + 2) * window
     }
-    local fields = { '' }
+    local current = hmget(seen.key, args, from, to)
+    local previous = hmget(ctx.keys[K_SEEN + (period + 1) % 2], args,
+                           from, to)
+    local repeated
 
-    for i = 1, nmarks do
-        fields[i + 1] = args[A_MARKS + i - 1]
-    end
+    for i = 2, to - from + 1 do
+        local a, b = current[i], previous[i]
 
-    local current = mget_chunked(seen.key, fields)
-    local previous = mget_chunked(keys[K_SEEN + (period + 1) % 2], fields)
-    local repeated = {}
+        if a or b then
+            a = tonumber(a or nil)
+            b = tonumber(b or nil)
 
-    for i = 1, nmarks do
-        local a = tonumber(current[i + 1] or nil)
-        local b = tonumber(previous[i + 1] or nil)
-
-        if (a and now - a < window) or (b and now - b < window) then
-            repeated[fields[i + 1]] = true
+            if (a and now - a < window) or (b and now - b < window) then
+                repeated = repeated or {}
+                repeated[args[from + i - 1]] = true
+            end
         end
     end
 
     seen.current_expires = tonumber(current[1] or nil)
-    seen.repeated = repeated
 
-    return seen
+    return seen, repeated
 end
 
 
-local function seen_close(seen, now)
-    if #seen.add == 0 then
+-- remembers the marks from..to of a list
+
+local function seen_close(seen, now, list, from, to)
+    local add, time = {}, ms_string(now)
+
+    for i = from, to do
+        add[#add + 1] = list[i]
+        add[#add + 1] = time
+    end
+
+    if #add == 0 then
         return
     end
 
@@ -1812,7 +1869,7 @@ local function seen_close(seen, now)
         seen.current_expires = nil
     end
 
-    call_chunked('HSET', seen.key, seen.add)
+    call_chunked('HSET', seen.key, add)
 
     if not seen.current_expires or seen.current_expires < seen.expires then
         redis.call('HSET', seen.key, '', ms_string(seen.expires))
@@ -1869,41 +1926,250 @@ local function sizes_add(sizes, args, at, nplain, nobject)
 end
 
 
--- Walks a unit without writing: the verdict on each op, and the stored values
--- of the object fields.  Gives verdicts, sizes, and what is needed or nil.
+local function upsert(ctx, key, at, nstrings, size)
+    local last = at + nstrings - 1
+    local added = 0
 
-local function plan(ctx, unit)
-    local keys, args = ctx.keys, ctx.args
-    local at, mark = unit.at, unit.mark
-    local own = {}                  -- marks of this unit
-    local verdicts, bases, known, sizes = {}, {}, {}, {}
-    local need = unit.expect == '' and unit.chained
+    for first = at, last, CHUNK do
+        added = added + redis.call('HSET', key,
+                                   unpack(ctx.args, first,
+                                          math.min(first + CHUNK - 1, last)))
+    end
 
-    for _ = 1, unit.events do
-        local fresh = true
-        local fails = args[at + 1] == 'f'
-        local m
+    if (size and size.total > LARGE_BYTES)
+       or (added > 0 and redis.call('HLEN', key) > LARGE_FIELDS)
+    then
+        redis.call('SADD', ctx.keys[K_LARGE], key)
+        ctx.large[key] = true
+        ctx.large.any = true
+    end
+end
 
-        if args[at] == '1' then
-            m = args[mark]
-            mark = mark + 1
-            fresh = not ctx.seen.repeated[m] and not own[m]
+
+-- A catalogue is two keys: a sorted set, event key -> time last seen, and a
+-- hash with fields c<event key> count, f<event key> first seen, s<event key>
+-- sample, and `evicted`.  Over its length the one unseen for longest goes.
+
+local function catalogue_trim(ctx, set, info)
+    local over = redis.call('ZCARD', set) - ctx.catalogue_length
+
+    if over <= 0 then
+        return
+    end
+
+    local gone = redis.call('ZPOPMIN', set, over)
+
+    for i = 1, #gone, 2 do
+        redis.call('HDEL', info, 'c' .. gone[i], 'f' .. gone[i],
+                   's' .. gone[i])
+    end
+
+    redis.call('HINCRBY', info, 'evicted', over)
+end
+
+
+-- `count(i, of)` gives how many events of the i-th count are to be counted,
+-- and whether the one that its sample is of is among them; nil: all are.
+
+local function catalogue_close(ctx, count)
+    local now = ms_string(ctx.now)
+
+    for i = 1, ctx.ncounts do
+        local index, n, of = struct.unpack(PLAN_COUNT, ctx.plan,
+                                           PLAN_HEAD_BYTES + 1
+                                           + (i - 1) * PLAN_COUNT_BYTES)
+        local event = ctx.args[ctx.counts + 2 * i - 2]
+        local sampled = of > 0
+
+        if count then
+            n, sampled = count(i, of)
         end
 
-        local nops = tonumber(args[at + 7])
+        if n > 0 then
+            local set, info = ctx.keys[index], ctx.keys[index + 1]
 
-        at = at + 8
+            if redis.call('ZADD', set, now, event) == 1 then
+                redis.call('HSET', info, 'f' .. event, now)
+            end
+
+            redis.call('HINCRBY', info, 'c' .. event, n)
+
+            if sampled then
+                redis.call('HSET', info, 's' .. event,
+                           ctx.args[ctx.counts + 2 * i - 1])
+            end
+
+            catalogue_trim(ctx, set, info)
+        end
+    end
+end
+
+
+-- ---------------------------------------------------------------------------
+-- apply: a plain call, by its plan alone
+-- ---------------------------------------------------------------------------
+
+local function log_plain(ctx, at)
+    local byte = string.byte
+
+    for i = 1, ctx.nlogs do
+        local high, low = byte(ctx.plan, at, at + 1)
+        local expected = ctx.args[ctx.logs + 2 * i - 2]
+
+        redis.call('XADD', ctx.keys[high * 256 + low], 'MAXLEN', '~',
+                   ctx.log_length, '*', 's', string.sub(expected, 1, 1),
+                   'v', string.sub(expected, 2),
+                   'd', ctx.args[ctx.logs + 2 * i - 1])
+        at = at + 2
+    end
+end
+
+
+-- Applies the call and gives true; or writes nothing and gives false if it
+-- must be looked at event by event: a recipient is not there, or an entity
+-- may become too large.
+
+local function apply_plain(ctx, seen)
+    local keys, plan, byte = ctx.keys, ctx.plan, string.byte
+    local must = PLAN_HEAD_BYTES + ctx.ncounts * PLAN_COUNT_BYTES + 1
+    local ops = must + 2 * ctx.nmust
+    local there, users = 0, {}
+
+    for i = 1, ctx.nmust do
+        local high, low = byte(plan, must + 2 * i - 2, must + 2 * i - 1)
+
+        users[i] = keys[high * 256 + low]
+    end
+
+    for first = 1, ctx.nmust, CHUNK do
+        there = there + redis.call('EXISTS',
+                                   unpack(users, first,
+                                          math.min(first + CHUNK - 1,
+                                                   ctx.nmust)))
+    end
+
+    if there < ctx.nmust then
+        return false
+    end
+
+    if ctx.nops > 0 and redis.call('EXISTS', keys[K_LARGE]) == 1 then
+        for i = 1, ctx.nops do
+            local high, low = byte(plan, ops + 3 * i - 3, ops + 3 * i - 2)
+
+            if redis.call('SISMEMBER', keys[K_LARGE],
+                          keys[high * 256 + low]) == 1
+            then
+                return false
+            end
+        end
+    end
+
+    local field = ctx.fields
+
+    for i = ops, ops + 3 * ctx.nops - 1, 3 do
+        local high, low, n = byte(plan, i, i + 2)
+
+        upsert(ctx, keys[high * 256 + low], field, n)
+        field = field + n
+    end
+
+    if ctx.pushed then
+        redis.call('RPOP', keys[K_RUNS])
+    else
+        call_chunked('RPUSH', keys[K_RUNS], ctx.args, ctx.runs, ctx.logs - 1)
+    end
+
+    seen_close(seen, ctx.now, ctx.args, ctx.marks + 1, ctx.fields - 1)
+    catalogue_close(ctx)
+    log_plain(ctx, ops + 3 * ctx.nops)
+
+    return true
+end
+
+
+-- ---------------------------------------------------------------------------
+-- apply: any call, event by event
+-- ---------------------------------------------------------------------------
+
+-- Where a walk stands: in the numbers, and in the columns.
+
+local function cursor_at(c)
+    return { at = c.at, mark = c.mark, field = c.field, run = c.run,
+             log = c.log, text = c.text }
+end
+
+
+-- Reads a unit's head.
+
+local function read_unit(ctx, c)
+    local numbers = ctx.numbers
+    local at = c.at
+    local unit = {
+        events = numbers[at],
+        planned = numbers[at + 1] ~= 0,
+        chained = numbers[at + 1] == 2,
+        nbases = numbers[at + 3],
+        guard = numbers[at + 4]
+    }
+
+    c.at = at + 5
+
+    if numbers[at + 2] == 1 then
+        unit.expect = ctx.args[c.text]
+        unit.bases = c.text + 1
+        c.text = c.text + 1 + unit.nbases
+    end
+
+    if unit.guard > 0 then
+        unit.etag = ctx.args[c.text]
+        c.text = c.text + 1
+    end
+
+    return unit
+end
+
+
+local function is_stale(ctx, unit)
+    return unit.guard ~= 0
+           and not matches(unit.etag, user_text(ctx.keys[unit.guard]))
+end
+
+
+-- Walks a unit without writing, and moves the cursor behind it: the verdict
+-- on each op, and the stored values of the object fields.  Gives what is
+-- needed or nil, verdicts, and sizes.
+
+local function plan_unit(ctx, unit, c)
+    local keys, args, numbers = ctx.keys, ctx.args, ctx.numbers
+    local own = {}                  -- marks of this unit
+    local verdicts, bases, known, sizes = {}, {}, {}, {}
+    local need = not unit.expect and unit.chained
+
+    for _ = 1, unit.events do
+        local marked, status, _, log, nops = unpack(numbers, c.at, c.at + 4)
+        local fresh = true
+        local m
+
+        c.at = c.at + 5
+
+        if marked == 1 then
+            m = args[c.mark]
+            c.mark = c.mark + 1
+            fresh = not ctx.repeated[m] and not own[m]
+        end
+
+        if log > 0 then
+            c.log = c.log + 2
+        end
 
         for _ = 1, nops do
-            local key = keys[tonumber(args[at])]
-            local kind = args[at + 1]
-            local bytes = tonumber(args[at + 2])
-            local nplain = tonumber(args[at + 3])
-            local nobject = tonumber(args[at + 4])
+            local entity, kind, bytes, nplain, nobject =
+                unpack(numbers, c.at, c.at + 4)
+            local key = keys[entity]
             local take = fresh
             local verdict = take and 'y' or 'n'
 
-            at = at + 5
+            c.at = c.at + 5
 
             if take and not sizes[key]
                and (bytes >= CHECK_BYTES or ctx.large[key])
@@ -1912,20 +2178,20 @@ local function plan(ctx, unit)
             end
 
             if take and sizes[key] then
-                take = sizes_add(sizes[key], args, at, nplain, nobject)
+                take = sizes_add(sizes[key], args, c.field, nplain, nobject)
 
                 if not take then
                     verdict = 'l'
-                    fresh = fresh and kind ~= 'e'
+                    fresh = fresh and kind ~= 0
                 end
             end
 
             verdicts[#verdicts + 1] = verdict
 
-            at = at + 2 * nplain
+            c.field = c.field + 2 * nplain
 
             for _ = 1, nobject do
-                local name = args[at]
+                local name = args[c.field]
                 local id = #key .. ':' .. key .. name
 
                 if not known[id] then
@@ -1935,34 +2201,37 @@ local function plan(ctx, unit)
                     bases[#bases + 1] = stored
 
                     if take and string.byte(stored) == 123
-                       and stored ~= '{}' and stored ~= args[at + 1]
+                       and stored ~= '{}' and stored ~= args[c.field + 1]
                     then
-                        need = need or unit.expect == ''
+                        need = need or not unit.expect
                     end
                 end
 
-                at = at + 2
+                c.field = c.field + 2
             end
         end
 
         -- of an event that is refused nothing is remembered
 
-        if m and fresh and not fails then
+        if m and fresh and status ~= 2 then
             own[m] = true
         end
 
-        local nactions = tonumber(args[at])
+        local nactions = numbers[c.at]
 
-        at = at + 1
+        c.at = c.at + 1
 
         for _ = 1, nactions do
-            at = at + 2 + 2 * tonumber(args[at + 1])
+            local n = numbers[c.at + 1]
+
+            c.at = c.at + 2 + n
+            c.run = c.run + n
         end
     end
 
     local verdict = table.concat(verdicts)
 
-    if unit.expect ~= '' then
+    if unit.expect then
         need = unit.expect ~= verdict or #bases ~= unit.nbases
 
         for i = 1, unit.nbases do
@@ -1970,29 +2239,7 @@ local function plan(ctx, unit)
         end
     end
 
-    return at, mark, need and { 'need', verdict, bases } or nil, verdict, sizes
-end
-
-
-local function upsert(ctx, key, at, nfields, size)
-    local last = at + 2 * nfields - 1
-    local added = 0
-
-    for first = at, last, CHUNK do
-        added = added + redis.call('HSET', key,
-                                   unpack(ctx.args, first,
-                                          math.min(first + CHUNK - 1, last)))
-    end
-
-    ctx.exists[key] = true
-
-    if (size and size.total > LARGE_BYTES)
-       or (added > 0 and redis.call('HLEN', key) > LARGE_FIELDS)
-    then
-        redis.call('SADD', ctx.keys[K_LARGE], key)
-        ctx.large[key] = true
-        ctx.large.any = true
-    end
+    return need and { 'need', verdict, bases } or nil, verdict, sizes
 end
 
 
@@ -2008,180 +2255,141 @@ local function exists(ctx, key)
 end
 
 
-local function catalogue_count(ctx, index, event, sample)
-    local entries = ctx.catalogue[index]
+-- An event's ops.  Gives its status, and the entities that are too large.
 
-    if not entries then
-        entries = {}
-        ctx.catalogue[index] = entries
-    end
+local function run_ops(ctx, c, walk, nops, status)
+    local keys, numbers = ctx.keys, ctx.numbers
+    local refused
 
-    local entry = entries[event]
+    for _ = 1, nops do
+        local entity, kind, _, nplain, nobject =
+            unpack(numbers, c.at, c.at + 4)
+        local key = keys[entity]
+        local nstrings = 2 * (nplain + nobject)
 
-    if not entry then
-        entry = { count = 0, sample = '' }
-        entries[event] = entry
-    end
+        walk.op = walk.op + 1
+        c.at = c.at + 5
 
-    entry.count = entry.count + 1
+        if status ~= 'd' and status ~= 'l' then
+            if walk.verdict and string.byte(walk.verdict, walk.op) ~= 121 then
+                refused = refused or {}
+                refused[key] = true
 
-    if sample ~= '' then
-        entry.sample = sample
-    end
-end
-
-
--- A catalogue is two keys: a sorted set, event key -> time last seen, and a
--- hash with fields c<event key> count, f<event key> first seen, s<event key>
--- sample, and `evicted`.  Over its length the one unseen for longest goes.
-
-local function catalogue_close(ctx)
-    local now = ms_string(ctx.now)
-
-    for index, entries in pairs(ctx.catalogue) do
-        local set, info = ctx.keys[index], ctx.keys[index + 1]
-
-        for event, entry in pairs(entries) do
-            if redis.call('ZADD', set, now, event) == 1 then
-                redis.call('HSET', info, 'f' .. event, now)
-            end
-
-            redis.call('HINCRBY', info, 'c' .. event, entry.count)
-
-            if entry.sample ~= '' then
-                redis.call('HSET', info, 's' .. event, entry.sample)
+                if kind == 0 then
+                    status = 'l'
+                end
+            else
+                upsert(ctx, key, c.field, nstrings,
+                       walk.sizes and walk.sizes[key])
+                ctx.exists[key] = true
             end
         end
 
-        local over = redis.call('ZCARD', set) - ctx.catalogue_length
-
-        if over > 0 then
-            local gone = redis.call('ZPOPMIN', set, over)
-
-            for i = 1, #gone, 2 do
-                redis.call('HDEL', info, 'c' .. gone[i], 'f' .. gone[i],
-                           's' .. gone[i])
-            end
-
-            redis.call('HINCRBY', info, 'evicted', over)
-        end
+        c.field = c.field + nstrings
     end
+
+    return status, refused
 end
 
 
--- Walks a unit and writes.  Gives the index behind the unit, that of its next
--- mark, and what is answered: the status of each event and the number of runs.
+-- An event's actions.  Gives their verdicts, and the number of runs.
 
-local function run_unit(ctx, unit, verdict, sizes)
-    local keys, args = ctx.keys, ctx.args
-    local at, mark, op = unit.at, unit.mark, 0
+local function run_actions(ctx, c, act, logged, refused)
+    local keys, numbers = ctx.keys, ctx.numbers
+    local nactions = numbers[c.at]
+    local outcome, nruns = {}, 0
+
+    c.at = c.at + 1
+
+    for _ = 1, nactions do
+        local actor, n = numbers[c.at], numbers[c.at + 1]
+
+        c.at = c.at + 2
+
+        if act then
+            if logged and actor > 0 then
+                outcome[#outcome + 1] = exists(ctx, keys[actor]) and 'a'
+                                        or 'u'
+            end
+
+            for i = 0, n - 1 do
+                local key = keys[numbers[c.at + i]]
+
+                if refused and refused[key] then
+                    outcome[#outcome + 1] = 'l'
+                elseif exists(ctx, key) then
+                    nruns = nruns + 1
+                    ctx.enqueue[#ctx.enqueue + 1] = ctx.documents[c.run + i]
+                    outcome[#outcome + 1] = 'r'
+                else
+                    outcome[#outcome + 1] = 'n'
+                end
+            end
+
+            outcome[#outcome + 1] = ';'
+        end
+
+        c.at = c.at + n
+        c.run = c.run + n
+    end
+
+    return table.concat(outcome), nruns
+end
+
+
+-- Walks a unit and writes, and moves the cursor behind it.  Gives what is
+-- answered: the status of each event and the number of runs.
+
+local function run_unit(ctx, unit, c, verdict, sizes)
+    local args, numbers = ctx.args, ctx.numbers
+    local walk = { op = 0, verdict = verdict, sizes = sizes }
     local statuses, nruns = {}, 0
 
     for e = 1, unit.events do
-        local marked, status = args[at], args[at + 1]
-        local cat, event, sample = args[at + 2], args[at + 3], args[at + 4]
-        local log, doc = tonumber(args[at + 5]), args[at + 6]
-        local nops = tonumber(args[at + 7])
-        local m
+        local marked, code, count, log, nops = unpack(numbers, c.at, c.at + 4)
+        local status = STATUS[code]
+        local m, refused
 
-        at = at + 8
+        c.at = c.at + 5
+        ctx.event = ctx.event + 1
 
-        if marked == '1' then
-            m = args[mark]
-            mark = mark + 1
+        if marked == 1 then
+            m = args[c.mark]
+            c.mark = c.mark + 1
 
-            if ctx.seen.repeated[m] then
+            if ctx.repeated[m] then
                 status = 'd'
             end
         end
 
-        local refused
+        status, refused = run_ops(ctx, c, walk, nops, status)
 
-        for _ = 1, nops do
-            local key = keys[tonumber(args[at])]
-            local kind = args[at + 1]
-            local nfields = tonumber(args[at + 3]) + tonumber(args[at + 4])
+        local outcome, n = run_actions(ctx, c, status == 'p', log > 0,
+                                       refused)
 
-            op = op + 1
-            at = at + 5
-
-            if status ~= 'd' and status ~= 'l' then
-                if verdict and string.byte(verdict, op) ~= 121 then
-                    refused = refused or {}
-                    refused[key] = true
-
-                    if kind == 'e' then
-                        status = 'l'
-                    end
-                else
-                    upsert(ctx, key, at, nfields, sizes and sizes[key])
-                end
-            end
-
-            at = at + 2 * nfields
-        end
-
-        local nactions = tonumber(args[at])
-        local act = status == 'p'
-        local outcome = {}
-
-        at = at + 1
-
-        for _ = 1, nactions do
-            local actor, n = tonumber(args[at]), tonumber(args[at + 1])
-
-            at = at + 2
-
-            if act then
-                if log > 0 and actor > 0 then
-                    outcome[#outcome + 1] =
-                        exists(ctx, keys[actor]) and 'a' or 'u'
-                end
-
-                for _ = 1, n do
-                    local key = keys[tonumber(args[at])]
-
-                    if refused and refused[key] then
-                        outcome[#outcome + 1] = 'l'
-                    elseif exists(ctx, key) then
-                        nruns = nruns + 1
-                        ctx.runs[#ctx.runs + 1] = args[at + 1]
-                        outcome[#outcome + 1] = 'r'
-                    else
-                        outcome[#outcome + 1] = 'n'
-                    end
-
-                    at = at + 2
-                end
-
-                outcome[#outcome + 1] = ';'
-            else
-                at = at + 2 * n
-            end
-        end
+        nruns = nruns + n
 
         if m and (status == 'p' or status == 'i') then
-            ctx.seen.repeated[m] = true
-
-            local add = ctx.seen.add
-
-            add[#add + 1] = m
-            add[#add + 1] = ctx.now_string
+            ctx.repeated[m] = true
+            ctx.add[#ctx.add + 1] = m
         end
 
-        if status ~= 'd' and cat ~= '0' then
-            catalogue_count(ctx, tonumber(cat), event, sample)
+        if status ~= 'd' and count > 0 then
+            ctx.counted[count] = (ctx.counted[count] or 0) + 1
+            ctx.counted_events[ctx.event] = true
         end
 
         if log > 0 then
-            redis.call('XADD', keys[log], 'MAXLEN', '~', ctx.log_length, '*',
-                       's', status, 'v', table.concat(outcome), 'd', doc)
+            redis.call('XADD', ctx.keys[log], 'MAXLEN', '~', ctx.log_length,
+                       '*', 's', status, 'v', outcome,
+                       'd', args[c.log + 1])
+            c.log = c.log + 2
         end
 
         statuses[e] = status
     end
 
-    return at, mark, { 'ok', table.concat(statuses), nruns }
+    return { 'ok', table.concat(statuses), nruns }
 end
 
 
@@ -2211,29 +2419,73 @@ local function large_among(keys)
 end
 
 
--- A unit's head.
+-- The runs of a call and where they begin: those that were pushed are taken
+-- off their list, with the token.
 
-local function read_unit(args, at, mark)
-    local nbases = tonumber(args[at + 3])
+local function take_runs(ctx)
+    if not ctx.pushed then
+        return ctx.args, ctx.runs
+    end
 
-    return {
-        events = tonumber(args[at]),
-        planned = args[at + 1] ~= '0',
-        chained = args[at + 1] == '2',
-        expect = args[at + 2],
-        nbases = nbases,
-        bases = at + 4,
-        guard = tonumber(args[at + 4 + nbases]),
-        etag = args[at + 5 + nbases],
-        at = at + 6 + nbases,
-        mark = mark
-    }
+    local popped = redis.call('RPOP', ctx.keys[K_RUNS], ctx.nruns + 1)
+    local runs = {}
+
+    for i = 1, ctx.nruns do
+        runs[i] = popped[ctx.nruns + 2 - i]
+    end
+
+    return runs, 1
 end
 
 
-local function is_stale(ctx, unit)
-    return unit.guard ~= 0
-           and not matches(unit.etag, user_text(ctx.keys[unit.guard]))
+local function apply_units(ctx, seen, repeated)
+    local numbers, reply = {}, {}
+
+    for n in string.gmatch(ctx.args[A_NUMBERS], '%d+') do
+        numbers[#numbers + 1] = tonumber(n)
+    end
+
+    ctx.numbers = numbers
+    ctx.repeated = repeated or {}
+    ctx.large = large_among(ctx.keys)
+    ctx.documents, ctx.runs = take_runs(ctx)
+    ctx.exists, ctx.enqueue, ctx.add = {}, {}, {}
+    ctx.event, ctx.counted, ctx.counted_events = 0, {}, {}
+
+    local c = { at = 1, mark = ctx.marks + 1, field = ctx.fields,
+                run = ctx.runs, log = ctx.logs, text = ctx.texts }
+
+    while c.at <= #numbers do
+        local unit = read_unit(ctx, c)
+        local outdated = is_stale(ctx, unit)
+        local behind, answer, verdict, sizes
+
+        if outdated or unit.planned or ctx.large.any then
+            behind = cursor_at(c)
+            answer, verdict, sizes = plan_unit(ctx, unit, behind)
+        end
+
+        if outdated then
+            answer = { 'stale_entity' }
+        end
+
+        if answer then
+            c = behind
+            ctx.event = ctx.event + unit.events
+        else
+            answer = run_unit(ctx, unit, c, verdict, sizes)
+        end
+
+        reply[#reply + 1] = answer
+    end
+
+    call_chunked('RPUSH', ctx.keys[K_RUNS], ctx.enqueue)
+    seen_close(seen, ctx.now, ctx.add, 1, #ctx.add)
+    catalogue_close(ctx, function(i, of)
+        return ctx.counted[i] or 0, ctx.counted_events[of]
+    end)
+
+    return reply
 end
 
 
@@ -2243,56 +2495,54 @@ local function apply(keys, args)
     end
 
     -- of a wrong type it must fail here, before anything is written
-    redis.call('LLEN', keys[K_RUNS])
 
-    local nmarks = tonumber(args[6])
-    local now = now_ms()
+    local token = args[A_TOKEN]
+    local pushed = token ~= ''
+
+    if not pushed then
+        redis.call('LLEN', keys[K_RUNS])
+
+    elseif redis.call('LINDEX', keys[K_RUNS], -1) ~= token then
+        return redis.error_reply('ERR the runs of this call are not at the '
+                                 .. 'end of ' .. keys[K_RUNS]
+                                 .. ': RPUSH must have failed')
+    end
+
+    local plan = args[A_PLAN]
+    local plain, nmarks, nfields, nruns, nlogs, ncounts, nmust, nops =
+        struct.unpack(PLAN_HEAD, plan)
+    local fields = A_MARKS + 1 + nmarks
+    local runs = fields + nfields
+    local logs = pushed and runs or runs + nruns
+    local counts = logs + 2 * nlogs
     local ctx = {
         keys = keys,
         args = args,
-        now = now,
-        now_string = ms_string(now),
+        plan = plan,
+        now = now_ms(),
         log_length = args[4],
         catalogue_length = tonumber(args[5]),
-        seen = seen_open(keys, args, nmarks, now, tonumber(args[3])),
-        large = large_among(keys),
-        exists = {},
-        runs = {},
-        catalogue = {}
+        marks = A_MARKS,
+        fields = fields,
+        runs = runs,
+        pushed = pushed,
+        nruns = nruns,
+        logs = logs,
+        counts = counts,
+        texts = counts + 2 * ncounts,
+        nlogs = nlogs,
+        ncounts = ncounts,
+        nmust = nmust,
+        nops = nops,
+        large = {}
     }
-    local at = A_MARKS + nmarks
-    local nunits = tonumber(args[at])
-    local mark = A_MARKS
-    local reply = {}
+    local seen, repeated = seen_open(ctx, tonumber(args[3]))
 
-    at = at + 1
-
-    for u = 1, nunits do
-        local unit = read_unit(args, at, mark)
-        local outdated = is_stale(ctx, unit)
-        local next_at, next_mark, answer, verdict, sizes
-
-        if outdated or unit.planned or ctx.large.any then
-            next_at, next_mark, answer, verdict, sizes = plan(ctx, unit)
-        end
-
-        if outdated then
-            answer = { 'stale_entity' }
-        end
-
-        if not answer then
-            next_at, next_mark, answer = run_unit(ctx, unit, verdict, sizes)
-        end
-
-        reply[u] = answer
-        at, mark = next_at, next_mark
+    if plain == 1 and not repeated and apply_plain(ctx, seen) then
+        return { 'plain' }
     end
 
-    call_chunked('RPUSH', keys[K_RUNS], ctx.runs)
-    seen_close(ctx.seen, now)
-    catalogue_close(ctx)
-
-    return reply
+    return apply_units(ctx, seen, repeated)
 end
 
 
@@ -2381,4 +2631,4 @@ register('knock_user_delete', user_delete, 2, 2)
 register('knock_run_page', run_page, 1, 3, READ)
 register('knock_test_run', test_run, 2, 3)
 
-register('knock_apply', apply, 5, 7, nil, APPLY_SINCE)
+register('knock_apply', apply, 5, 9, nil, APPLY_SINCE)

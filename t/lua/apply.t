@@ -37,19 +37,19 @@ sub etag {
 sub versions {
     my $unit = write_user('u', { id => '"u"' });
 
-    for my $version (0, 1, '', 'x') {
+    for my $version (0, 1, 2, '', 'x') {
         my $reply = eval { $lib->apply([$unit], version => $version) };
 
         like($@, qr/^ERR knock_apply .* update the caller/,
              "a caller of version '$version' is refused");
     }
 
-    eval { $lib->apply([$unit], version => 3) };
-    like($@, qr/^KNOCKLIB .* load version 3/,
+    eval { $lib->apply([$unit], version => 4) };
+    like($@, qr/^KNOCKLIB .* load version 4/,
          'a newer caller is asked for its library');
 
     is_deeply($lib->redis('KEYS', '*'), [], 'and nothing is changed');
-    is_deeply($lib->apply([$unit], version => 2), [['ok', 'p', 0]],
+    is_deeply($lib->apply([$unit], version => 3), [['ok', 'p', 0]],
               'its own version is taken');
     is_deeply($lib->redis('FCALL', 'knock_environments', 1,
                           $lib->key('@/environments'), 1),

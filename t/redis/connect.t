@@ -352,8 +352,8 @@ sub bounded_bytes {
 }
 
 
-# AUTH, SELECT and CLIENT SETNAME come in one flight, and nothing before their
-# replies, although a request waits.
+# AUTH, SELECT, CLIENT SETNAME and an empty transaction come in one flight, and
+# nothing before their replies, although a request waits.
 
 sub greeting_first {
     my %held;
@@ -361,7 +361,7 @@ sub greeting_first {
         my ($self, $command) = @_;
 
         return if $self->{open} || $command->{args}[0]
-                                   !~ /^(?:AUTH|SELECT|CLIENT)$/;
+                                   !~ /^(?:AUTH|SELECT|CLIENT|MULTI|EXEC)$/;
         push @{ $self->{greetings} }, $command;
         return '';
     });
@@ -374,7 +374,7 @@ sub greeting_first {
     $http->send(post('/in/dev', track('T')));
 
     $fake->run_until('the greeting', sub {
-        @{ $fake->{greetings} // [] } == 3;
+        @{ $fake->{greetings} // [] } == 5;
     });
 
     # all of it, and nothing behind it
@@ -386,13 +386,14 @@ sub greeting_first {
 
     is_deeply [map { $_->{args} } @{ $conn->{log} }],
               [['AUTH', 'knock', 'se cret/'], ['SELECT', 3],
-               ['CLIENT', 'SETNAME', "knock-$worker"]],
-              'AUTH, SELECT, CLIENT SETNAME, in one flight and alone';
+               ['CLIENT', 'SETNAME', "knock-$worker"], ['MULTI'], ['EXEC']],
+              'AUTH, SELECT, CLIENT SETNAME, MULTI and EXEC, in one flight '
+              . 'and alone';
 
     # one by one: no command slips in between
 
-    for my $n (0 .. 2) {
-        is scalar(@{ $conn->{log} }), 3, "no command before reply " . ($n + 1);
+    for my $n (0 .. 4) {
+        is scalar(@{ $conn->{log} }), 5, "no command before reply " . ($n + 1);
         $fake->reply($fake->{greetings}[$n], "+OK\r\n");
         $fake->wait_drained($conn);
         $fake->run_for(0.05) if $n < 2;

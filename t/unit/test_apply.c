@@ -8,7 +8,11 @@
 
 static knock_apply_t        apply;
 static knock_live_t        *live;
-static knock_apply_conf_t   conf = { 86400000, 1000, 500 };
+static knock_apply_conf_t   conf = { 86400000, 1000, 500,
+                                     knock_string("TOKEN") };
+
+
+static void add_plan(knock_buf_t *buf, const unsigned char *p, size_t len);
 
 
 static int
@@ -32,30 +36,69 @@ begin(void **state)
 }
 
 
-/* the call's arguments from the n-th on, with spaces between them */
+/*
+ * The arguments from the n-th on, with spaces between them; '' is one without
+ * bytes, and a plan stands as its numbers, with commas between them.
+ */
 
 static const char *
 command(size_t n)
 {
-    size_t        argc, i;
-    size_t       *lens;
-    const char  **argv;
-    knock_buf_t   buf;
-    knock_str_t   s;
+    size_t           i, total, plan;
+    knock_buf_t      buf;
+    knock_str_t      s;
+    knock_command_t  call;
 
-    assert_int_equal(knock_apply_command(&apply, &conf, &argc, &argv, &lens),
-                     KNOCK_OK);
+    assert_int_equal(knock_apply_command(&apply, &conf, &call), KNOCK_OK);
+
+    for (total = 0, i = 0; i < call.n; i++) {
+        total += call.argc[i];
+    }
+
+    plan = total;
+
+    for (i = 0; i < total; i++) {
+        if (call.argvlen[i] == 5 && memcmp(call.argv[i], "FCALL", 5) == 0) {
+            plan = i + 3 + apply.keys.n + 6;
+        }
+    }
 
     knock_buf_init(&buf, arena, 0);
 
-    for (i = n; i < argc; i++) {
+    for (i = n; i < total; i++) {
         knock_buf_add(&buf, " ", i > n);
-        knock_buf_add(&buf, lens[i] ? argv[i] : "''", lens[i] ? lens[i] : 2);
+
+        if (i == plan) {
+            add_plan(&buf, (const unsigned char *) call.argv[i],
+                     call.argvlen[i]);
+            continue;
+        }
+
+        knock_buf_add(&buf, call.argvlen[i] ? call.argv[i] : "''",
+                      call.argvlen[i] ? call.argvlen[i] : 2);
     }
 
     assert_int_equal(knock_buf_str(&buf, &s), KNOCK_OK);
 
     return text(&s);
+}
+
+
+/* numbers of 32 bits, and behind those of the head and counts, of 8 */
+
+static void
+add_plan(knock_buf_t *buf, const unsigned char *p, size_t len)
+{
+    size_t  i, n;
+
+    n = 4 * (8 + 3 * (size_t) p[23]);
+
+    for (i = 0; i < len; i += i < n ? 4 : 1) {
+        knock_buf_add(buf, ",", i > 0);
+        knock_buf_add_uint(buf, i < n ? (uint64_t) p[i] << 24 | p[i + 1] << 16
+                                        | p[i + 2] << 8 | p[i + 3]
+                                      : p[i]);
+    }
 }
 
 
@@ -77,7 +120,7 @@ a_call_begins_with_the_fixed_keys(void **state)
     assert_string_equal(command(0),
         "FCALL knock_apply 5 k:{e}:version k:{e}:runs k:{e}:seen:0 "
         "k:{e}:seen:1 k:{e}:large " KNOCK_LIBRARY_VERSION
-        " v7 86400000 1000 500 0 0");
+        " v7 86400000 1000 500 '' 1,0,0,0,0,0,0,0 '' ''");
 }
 
 
@@ -134,16 +177,21 @@ an_event_that_does_nothing(void **state)
     assert_int_equal(apply.nunits, 1);
     assert_int_equal(apply.nevents, 1);
 
-    /* one unit: an event, no plan, nothing expected, no bases, no guard */
+    /*
+     * a plain call without marks, fields, runs and logs, with a count of one
+     * event; one unit with an event, and neither plan, verdicts nor guard
+     */
 
-    assert_string_equal(command(13),
-                        "0 1 1 0 '' 0 0 '' 0 i 6 page '' 0 '' 0 0");
+    assert_string_equal(command(14),
+                        "1,0,0,0,0,1,0,0,6,1,0  1 0 0 0 0 0 1 1 0 0 0 '' "
+                        "page ''");
 }
 
 
 static void
 an_event_with_everything(void **state)
 {
+    char                  names[6][8];
     size_t                i;
     knock_op_t            op;
     knock_need_t          need;
@@ -173,6 +221,11 @@ an_event_with_everything(void **state)
     fields[1].json = str("1");
     fields[2].name = str("b");
     fields[2].json = str("[]");
+
+    for (i = 6; i < 12; i++) {
+        (void) snprintf(names[i - 6], sizeof(names[0]), "key-%zu", i);
+        assert_int_equal(add_key(names[i - 6]), i);
+    }
 
     upsert.fields = fields;
     upsert.nfields = 3;
@@ -216,12 +269,15 @@ an_event_with_everything(void **state)
 
     assert_int_equal(knock_apply_add(&apply, &unit), KNOCK_OK);
 
-    assert_string_equal(command(13),
-        "1 ABCDEFGHIJKLMNOP 1 "
-        "1 1 y 1 {\"a\":1} 0 '' "
-        "1 p 6 track/T SAMPLE 8 LOG "
-        "1 9 r 13 2 1 a 1 b [] o {\"a\":1} "
-        "2 11 2 9 R1 10 R2 0 0");
+    assert_string_equal(command(20),
+        "0,1,6,2,1,1,2,1,6,1,1"
+        "  1 1 1 1 0 1 0 1 8 1 9 1 13 2 1 2 11 2 9 10 0 0"
+        " '' ABCDEFGHIJKLMNOP"
+        " a 1 b [] o {\"a\":1}"
+        " R1 R2"
+        " parr;; LOG"
+        " track/T SAMPLE"
+        " y {\"a\":1}");
 }
 
 
@@ -260,10 +316,212 @@ units_follow_each_other_and_the_marks_stand_in_front(void **state)
     assert_int_equal(apply.nunits, 2);
     assert_int_equal(apply.nevents, 3);
 
-    assert_string_equal(command(13),
-        "2 aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb 2 "
-        "1 0 '' 0 0 '' 1 i 6 page '' 0 '' 0 0 "
-        "2 0 '' 0 0 '' 1 f 6 page '' 0 '' 0 0 0 i 6 page '' 0 '' 0 0");
+    assert_string_equal(command(14),
+        "0,2,0,0,0,1,0,0,6,3,0"
+        "  1 0 0 0 0 1 1 1 0 0 0"
+        " 2 0 0 0 0 1 2 1 0 0 0 0 1 1 0 0 0"
+        " '' aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb"
+        " page ''");
+}
+
+
+/* what a plain unit is made of; a test then makes it otherwise */
+
+static struct {
+    knock_op_t           op;
+    knock_unit_t         unit;
+    knock_field_t        field;
+    knock_upsert_t       upsert;
+    knock_enqueue_t      enqueue;
+    knock_unit_event_t   event;
+    knock_unit_action_t  action;
+} plain;
+
+
+static void
+make_plain(const char *user, const char *recipient)
+{
+    memset(&plain, 0, sizeof(plain));
+
+    plain.field.name = str("a");
+    plain.field.json = str("1");
+    plain.upsert.fields = &plain.field;
+    plain.upsert.nfields = 1;
+    plain.op.upsert = &plain.upsert;
+    plain.op.entity = add_key(user);
+    plain.enqueue.entity = add_key(recipient);
+    plain.enqueue.run = str("RUN");
+    plain.action.actor = add_key("actor");
+    plain.action.enqueues = &plain.enqueue;
+    plain.action.nenqueues = 1;
+    plain.event.status = KNOCK_STATUS_PROCESSED;
+    plain.event.marked = 1;
+    plain.event.key = str("track/T");
+    plain.event.ops = &plain.op;
+    plain.event.nops = 1;
+    plain.event.actions = &plain.action;
+    plain.event.nactions = 1;
+    plain.unit.events = &plain.event;
+    plain.unit.nevents = 1;
+
+    memset(plain.event.mark, 'm', KNOCK_MARK_LEN);
+}
+
+
+static void
+a_recipient_must_be_there_unless_the_call_brings_it(void **state)
+{
+    (void) state;
+
+    make_plain("u", "v");
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.must.len, 2);
+    assert_memory_equal(apply.must.data, "\0\7", 2);
+
+    make_plain("w", "u");
+    memset(plain.event.mark, 'n', KNOCK_MARK_LEN);
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.must.len, 2);
+
+    make_plain("w", "v");
+    memset(plain.event.mark, 'o', KNOCK_MARK_LEN);
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.must.len, 2);
+
+    assert_int_equal(apply.plain, 1);
+    assert_int_equal(apply.ops.len, 9);
+    assert_memory_equal(apply.ops.data, "\0\6\2\0\11\2\0\11\2", 9);
+}
+
+
+static void
+an_actor_must_be_there_where_the_log_says_so(void **state)
+{
+    (void) state;
+
+    make_plain("u", "u");
+    plain.unit.log = 8;
+    plain.event.log = str("LOG");
+
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.plain, 1);
+    assert_memory_equal(apply.must.data, "\0\7", 2);
+    assert_memory_equal(apply.log_keys.data, "\0\10", 2);
+}
+
+
+static void
+what_the_plan_cannot_tell_is_not_plain(void **state)
+{
+    int           i;
+    knock_need_t  need;
+
+    (void) state;
+
+    memset(&need, 0, sizeof(knock_need_t));
+    need.verdicts = str("y");
+
+    for (i = 0; i < 8; i++) {
+        assert_int_equal(knock_apply_begin(&apply, arena, live), KNOCK_OK);
+        make_plain("u", "v");
+
+        switch (i) {
+        case 1:
+            plain.event.status = KNOCK_STATUS_FAILED;
+            break;
+        case 2:
+            plain.event.status = KNOCK_STATUS_IGNORED;
+            break;
+        case 3:
+            plain.unit.need = &need;
+            break;
+        case 4:
+            plain.unit.guard = 6;
+            break;
+        case 5:
+            plain.field.json = str("{}");
+            plain.field.object = parse("{}");
+            break;
+        case 6:
+            plain.upsert.nfields = 0;
+            break;
+        case 7:
+            assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+            break;
+        default:
+            break;
+        }
+
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+        assert_int_equal(apply.plain, i == 0);
+    }
+}
+
+
+static void
+a_sample_is_of_the_last_event_that_has_one(void **state)
+{
+    int  i;
+
+    (void) state;
+
+    for (i = 0; i < 4; i++) {
+        make_plain("u", "u");
+        memset(plain.event.mark, 'a' + i, KNOCK_MARK_LEN);
+        plain.unit.catalogue = 6;
+
+        if (i == 1 || i == 2) {
+            plain.event.sample = str(i == 1 ? "ONE" : "TWO");
+        }
+
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    }
+
+    assert_int_equal(apply.counts.n, 1);
+    assert_int_equal(apply.counts.first->events, 4);
+    assert_int_equal(apply.counts.first->sampled, 3);
+    assert_string_equal(text(&apply.counts.first->sample), "TWO");
+}
+
+
+/* with enough of them: before the call, in a transaction with it */
+
+static void
+runs_are_pushed(void **state)
+{
+    int              i;
+    char             run[1001];
+    knock_command_t  call;
+
+    (void) state;
+
+    memset(run, 'R', 1000);
+    run[1000] = '\0';
+
+    for (i = 0; i < 5; i++) {
+        make_plain("u", "u");
+        memset(plain.event.mark, 'a' + i, KNOCK_MARK_LEN);
+        plain.enqueue.run = str(run);
+
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+        assert_int_equal(knock_apply_command(&apply, &conf, &call), KNOCK_OK);
+        assert_int_equal(call.n, i < 4 ? 1 : 5);
+        assert_int_equal(call.answer, i < 4 ? 0 : 1);
+    }
+
+    assert_int_equal(call.argc[0], 1);
+    assert_int_equal(call.argc[1], 2 + 5 + 1);
+    assert_int_equal(call.argc[3], 6);
+    assert_int_equal(call.argc[4], 1);
+
+    assert_starts(command(0), "MULTI RPUSH k:{e}:runs RRR");
+    assert_starts(command(8),
+                  "TOKEN FCALL knock_apply 7 k:{e}:version k:{e}:runs "
+                  "k:{e}:seen:0 k:{e}:seen:1 k:{e}:large u actor "
+                  KNOCK_LIBRARY_VERSION " v7 86400000 1000 500 TOKEN "
+                  "1,5,10,5,0,0,0,5,");
+    assert_non_null(strstr(command(9), " a 1 a 1 a 1 a 1 a 1 EVAL if "));
+    assert_non_null(strstr(command(9), " 1 k:{e}:runs TOKEN 6 EXEC"));
 }
 
 
@@ -294,6 +552,11 @@ main(void)
         t(an_event_that_does_nothing),
         t(an_event_with_everything),
         t(units_follow_each_other_and_the_marks_stand_in_front),
+        t(a_recipient_must_be_there_unless_the_call_brings_it),
+        t(an_actor_must_be_there_where_the_log_says_so),
+        t(what_the_plan_cannot_tell_is_not_plain),
+        t(a_sample_is_of_the_last_event_that_has_one),
+        t(runs_are_pushed),
         t(the_command_may_be_made_twice)
     };
 

@@ -2,6 +2,7 @@
 /* knock_receive: from a body to the unit that it becomes */
 
 #include "fixture.h"
+#include "columns.h"
 
 #include "knock_receive.h"
 
@@ -114,30 +115,10 @@ receive(const char *body)
 }
 
 
-/* what the call has of its units, with spaces between the arguments */
-
 static const char *
 units(void)
 {
-    size_t       i;
-    knock_buf_t  buf;
-    knock_str_t  s;
-
-    knock_buf_init(&buf, arena, 0);
-
-    for (i = 0; i < apply.units.n; i++) {
-        knock_buf_add(&buf, " ", i > 0);
-
-        if (apply.units.items[i].len == 0) {
-            knock_buf_add_lit(&buf, "''");
-        }
-
-        knock_buf_add_str(&buf, &apply.units.items[i]);
-    }
-
-    assert_int_equal(knock_buf_str(&buf, &s), KNOCK_OK);
-
-    return text(&s);
+    return columns(&apply);
 }
 
 
@@ -155,14 +136,14 @@ refused(const char *body, knock_error_code_e code)
 {
     size_t  n;
 
-    n = apply.units.n;
+    n = apply.numbers.len;
 
     if (receive(body) != KNOCK_ERROR || err.code != code) {
         fail_msg("%s: %s", body, err.message);
     }
 
     assert_true(strlen(err.message) > 0);
-    assert_int_equal(apply.units.n, n);
+    assert_int_equal(apply.numbers.len, n);
     assert_int_equal(apply.nunits, 0);
 }
 
@@ -353,7 +334,7 @@ an_event_without_actions_is_ignored(void **state)
     taken("{\"type\":\"track\",\"event\":\"T\"}");
 
     assert_string_equal(units(),
-        "1 0 '' 0 0 '' 0 i 6 track/T '' 0 '' 0 0");
+        "1 0 0 0 0 0 1 1 0 0 0 | | | | track/T '' |");
     assert_string_equal(key(6), "k:{e}:catalogue:segment");
     assert_string_equal(key(7), "k:{e}:catalogue_info:segment");
     assert_string_equal(key(8), "k:{e}:log:segment");
@@ -369,10 +350,9 @@ an_identify_is_an_upsert(void **state)
           "\"phone\":\"+1\"}}");
 
     assert_string_equal(units(),
-        "1 1 '' 0 0 '' 0 p 6 identify '' 0 '' "
-        "1 9 e 65 3 1 id \"7\" "
+        "1 1 0 0 0 0 0 1 0 1 9 0 65 3 1 0 | id \"7\" "
         "updated_at \"2024-01-02T03:04:05.678Z\" phone_number \"+1\" "
-        "o {\"a\":1} 0");
+        "o {\"a\":1} | | | identify '' |");
     assert_string_equal(key(9), "k:{e}:user:7");
 }
 
@@ -383,18 +363,21 @@ an_identify_without_user_or_switch_is_ignored(void **state)
     (void) state;
 
     taken("{\"type\":\"identify\",\"traits\":{\"a\":1}}");
-    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 identify '' 0 '' 0 0");
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | identify '' |");
 
     configure(NULL, 0, NULL, 0);
     taken("{\"type\":\"identify\",\"userId\":\"u1\"}");
-    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 identify '' 0 '' 0 0");
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | identify '' |");
 }
 
 
 static void
 each_recipient_is_a_run(void **state)
 {
-    const char  *docs[] = { doc_b, doc_a }, *u, *one, *two;
+    size_t       i;
+    const char  *docs[] = { doc_b, doc_a }, *u, *one;
 
     (void) state;
 
@@ -409,8 +392,8 @@ each_recipient_is_a_run(void **state)
     /* ops: the inline recipient, the tenant; then action a, action b */
 
     assert_starts(u,
-                  "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 2 "
-                  "10 r ");
+                  "1 0 0 0 0 0 0 1 0 2 10 1 44 3 0 12 1 66 4 0 "
+                  "2 11 2 9 10 0 2 9 13 | id \"u3\" ");
     assert_string_equal(key(9), "k:{e}:user:u1");
     assert_string_equal(key(10), "k:{e}:user:u3");
     assert_string_equal(key(11), "k:{e}:user:u9");
@@ -418,17 +401,20 @@ each_recipient_is_a_run(void **state)
     assert_string_equal(key(13), "k:{e}:user:u2");
     assert_int_equal(apply.keys.n, 13);
 
-    assert_non_null(strstr(u, " x 1 12 r "));
+    assert_non_null(strstr(u, " x 1 id \"acme\" "));
     assert_non_null(strstr(u, " collection \"$tenants\" "));
 
-    one = strstr(u, " n 1 2 11 2 9 {\"id\":");
+    one = strstr(u, " n 1 | {\"id\":");
     assert_non_null(one);
     assert_non_null(strstr(one, "\"action\":\"a\""));
 
-    two = strstr(one, " 0 2 9 {\"id\":");
-    assert_non_null(two);
-    assert_null(strstr(two, "\"action\":\"a\""));
-    assert_non_null(strstr(two, " 13 {\"id\":"));
+    assert_int_equal(apply.runs.n, 4);
+
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(strstr(text(&apply.runs.items[i]),
+                                i < 2 ? "\"action\":\"a\""
+                                      : "\"action\":\"b\"") != NULL, 1);
+    }
 }
 
 
@@ -444,8 +430,7 @@ a_failed_action_stands_empty_in_its_place(void **state)
 
     u = units();
     assert_starts(u,
-                  "1 0 '' 0 0 '' 0 p 6 track/T '' 0 '' 0 2 "
-                  "0 0 0 2 ");
+                  "1 0 0 0 0 0 0 1 0 0 2 0 0 0 2 9 10 | | {\"id\":");
     assert_starts(text(&received.errors),
                   "{\"index\":0,\"action\":\"a\",\"code\":"
                   "\"recipients_missing\",");
@@ -462,7 +447,7 @@ an_event_whose_actions_all_fail_has_failed(void **state)
     configure(NULL, 0, docs, 1);
     taken("{\"type\":\"track\",\"event\":\"T\",\"messageId\":\"m\"}");
     assert_string_equal(units(),
-                        "1 0 '' 0 0 '' 1 f 6 track/T '' 0 '' 0 1 0 0");
+                        "1 0 0 0 0 1 2 1 0 0 1 0 0 | | | | track/T '' |");
 
     taken("[{\"type\":\"page\"},{\"type\":\"track\",\"event\":\"T\","
           "\"properties\":{\"r\":[1,2,3,4]}}]");
@@ -518,7 +503,8 @@ without_idempotency_there_are_no_marks(void **state)
     taken("{\"type\":\"page\",\"messageId\":\"m1\"}");
 
     assert_int_equal(apply.marks.n, 0);
-    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 page '' 0 '' 0 0");
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | page '' |");
 }
 
 
@@ -534,8 +520,9 @@ samples_are_taken_while_there_are_some(void **state)
 
     assert_int_equal(samples, 0);
     assert_string_equal(units(),
-        "3 0 '' 0 0 '' 0 i 6 page {\"type\":\"page\", \"n\":1.0} 0 '' 0 0 "
-        "0 i 6 alias {\"type\":\"alias\"} 0 '' 0 0 0 i 6 group '' 0 '' 0 0");
+        "3 0 0 0 0 0 1 1 0 0 0 0 1 2 0 0 0 0 1 3 0 0 0 | | | | "
+        "page {\"type\":\"page\", \"n\":1.0} alias {\"type\":\"alias\"} "
+        "group '' |");
 }
 
 
@@ -549,7 +536,8 @@ a_large_event_is_no_sample(void **state)
                  "\"}"));
 
     assert_int_equal(samples, 1);
-    assert_string_equal(units(), "1 0 '' 0 0 '' 0 i 6 page '' 0 '' 0 0");
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | page '' |");
 }
 
 
@@ -595,7 +583,8 @@ what_is_logged_where(void **state)
         }
 
         if (strstr(u, rows[i].logged) == NULL
-            || strstr(u, " 8 {\"event\":") == NULL)
+            || strstr(u, " {\"event\":") == NULL
+            || apply.log_keys.data[1] != 8)
         {
             fail_msg("row %zu: %s", i, u);
         }
@@ -623,8 +612,9 @@ a_need_merges_what_is_stored(void **state)
           "\"traits\":{\"o\":{\"a\":1}}}");
 
     assert_starts(units(),
-                  "1 1 y 1 {\"b\":2} 0 '' 0 p ");
-    assert_non_null(strstr(units(), " o {\"b\":2,\"a\":1} 0"));
+                  "1 1 1 1 0 0 0 1 0 1 9 0 ");
+    assert_non_null(strstr(units(), " o {\"b\":2,\"a\":1} | | | "
+                                    "identify '' | y {\"b\":2}"));
 }
 
 

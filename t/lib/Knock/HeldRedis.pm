@@ -503,7 +503,8 @@ sub default_reply {
 
     my ($name, $function) = @{ $command->{args} };
 
-    return "+OK\r\n" if $name =~ /^(?:AUTH|SELECT|CLIENT)$/;
+    return "+OK\r\n" if $name =~ /^(?:AUTH|SELECT|CLIENT|MULTI)$/;
+    return array() if $name eq 'EXEC';
     return "+PONG\r\n" if $name eq 'PING';
     return bulk('knock') if $name eq 'FUNCTION';
     return array(bulk('development')) if $function eq 'knock_environments';
@@ -650,39 +651,48 @@ sub units {
     my (undef, undef, $nkeys, @rest) = @{ $call->{args} };
     my @args = splice @rest, $nkeys;
 
-    my ($version, $config, $window, $log_length, $catalogue_length, $nmarks)
-        = splice @args, 0, 6;
-
-    splice @args, 0, $nmarks;
-
+    my ($plan, $numbers) = (splice @args, 0, 8)[6, 7];
+    my (undef, $nmarks, $nfields, $nruns, $nlogs, $ncounts) = unpack 'N8', $plan;
+    my @numbers = split ' ', $numbers;
     my @units;
 
-    for (1 .. shift @args) {
-        my ($nevents, $planned, $expect, $nbases) = splice @args, 0, 4;
-        my %unit = (planned => $planned, expect => $expect, events => [],
-                    bases => [splice @args, 0, $nbases]);
+    shift @args;
+    splice @args, 0, $nmarks + $nfields;
 
-        @unit{qw(guard etag)} = splice @args, 0, 2 if $version >= 2;
+    my @runs = splice @args, 0, $nruns;
+    my @logs = splice @args, 0, 2 * $nlogs;
+    my @counts = splice @args, 0, 2 * $ncounts;
+
+    while (@numbers) {
+        my ($nevents, $planned, $expects, $nbases, $guard)
+            = splice @numbers, 0, 5;
+        my %unit = (planned => $planned, expect => '', events => [],
+                    guard => $guard, etag => '');
+
+        $unit{expect} = shift @args if $expects;
+        $unit{bases} = [splice @args, 0, $nbases];
+        $unit{etag} = shift @args if $guard;
 
         for (1 .. $nevents) {
             my %event;
 
-            @event{qw(mark status catalogue event sample log document ops)}
-                = splice @args, 0, 8;
+            @event{qw(mark status count log ops)} = splice @numbers, 0, 5;
 
-            for (1 .. $event{ops}) {
-                my ($key, $kind, $bytes, $plain, $object) = splice @args, 0, 5;
+            $event{status} = (qw(p i f))[ $event{status} ];
+            @event{qw(event sample)}
+                = $event{count} ? @counts[2 * $event{count} - 2,
+                                          2 * $event{count} - 1] : ('', '');
 
-                splice @args, 0, 2 * ($plain + $object);
+            splice @numbers, 0, 5 * $event{ops};
+
+            for (1 .. shift @numbers) {
+                my ($actor, $n) = splice @numbers, 0, 2;
+
+                splice @numbers, 0, $n;
+                push @{ $event{runs} }, splice @runs, 0, $n;
             }
 
-            for (1 .. shift @args) {
-                my ($actor, $n) = splice @args, 0, 2;
-                my @recipients = splice @args, 0, 2 * $n;
-
-                push @{ $event{runs} },
-                     @recipients[grep { $_ % 2 } 0 .. $#recipients];
-            }
+            (undef, $event{document}) = splice @logs, 0, 2 if $event{log};
 
             push @{ $unit{events} }, \%event;
         }

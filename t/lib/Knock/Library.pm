@@ -19,7 +19,7 @@ use Test::More;
 use Knock::Server qw(start_redis connect_redis);
 use Knock::Test ();
 
-use constant VERSION => 2;
+use constant VERSION => 3;
 
 
 sub new {
@@ -189,7 +189,11 @@ sub pages {
 # plan, expect, bases, guard (a key's name), etag; an event has mark, status,
 # event, sample, log (a document), ops [[key, kind, {field => JSON}, {object
 # field => JSON}], ...], actions [[actor or '', [key, run], ...], ...]; and
-# catalogue => '' for none.  `version` of options is the caller's.
+# catalogue => '' for none.  Options: `version` is the caller's; `plain`, the
+# plan says that it is enough; `pushed`, the runs are pushed in front of the
+# call, as the worker does in a transaction, which gives what EXEC does.
+
+my %STATUS = (p => 0, i => 1, f => 2);
 
 sub apply {
     my ($self, $units, %options) = @_;
@@ -198,67 +202,139 @@ sub apply {
     my @keys = map { $self->key("$env/$_") }
                qw(version runs seen:0 seen:1 large catalogue:segment
                   catalogue_info:segment log:segment);
-    my %index;
+    my %index = map { substr($keys[$_], 1 + rindex $keys[$_], '}') =~ s/^://r
+                      => $_ + 1 } 0 .. $#keys;
     my $index = sub {
         my ($name) = @_;
 
         return 0 if !defined $name || $name eq '';
         return $index{$name} //= push @keys, $self->key("$env/$name");
     };
-    my (@marks, @args);
+    my (@marks, @fields, @runs, @logs, @counts, @texts, @numbers);
+    my (%count, %there, @must, @packed, $nevents);
+
+    my $must = sub {
+        my ($entity) = @_;
+
+        push @must, $entity if $entity && !$there{$entity}++;
+    };
 
     for my $unit (@$units) {
         my @events = @{ $unit->{events} };
+        my @bases = @{ $unit->{bases} // [] };
 
-        push @args, scalar @events, $unit->{plan} // 0, $unit->{expect} // '',
-             scalar @{ $unit->{bases} // [] }, @{ $unit->{bases} // [] },
-             $index->($unit->{guard}), $unit->{etag} // '';
+        push @numbers, scalar @events, $unit->{plan} // 0,
+             defined $unit->{expect} ? 1 : 0, scalar @bases,
+             $index->($unit->{guard});
+        push @texts, $unit->{expect}, @bases if defined $unit->{expect};
+        push @texts, $unit->{etag} // '' if $unit->{guard};
 
         for my $event (@events) {
-            push @marks, $event->{mark} if defined $event->{mark};
-            push @args, defined $event->{mark} ? 1 : 0,
-                 $event->{status} // 'p',
-                 defined $event->{catalogue} ? 0 : 6,
-                 $event->{event} // 'track/T', $event->{sample} // '',
-                 defined $event->{log} ? 8 : 0, $event->{log} // '';
-
+            my $status = $event->{status} // 'p';
+            my $name = $event->{event} // 'track/T';
+            my $count = 0;
             my @ops = @{ $event->{ops} // [] };
             my @actions = @{ $event->{actions} // [] };
 
-            push @args, scalar @ops;
+            $nevents++;
+
+            if (!defined $event->{catalogue}) {
+                $count = $count{$name};
+
+                if (!$count) {
+                    push @counts, { name => $name, events => 0, sample => '',
+                                    of => 0 };
+                    $count = $count{$name} = @counts;
+                }
+
+                $counts[$count - 1]{events}++;
+
+                if (length($event->{sample} // '')) {
+                    @{ $counts[$count - 1] }{qw(sample of)}
+                        = ($event->{sample}, $nevents);
+                }
+            }
+
+            push @marks, $event->{mark} if defined $event->{mark};
+            push @numbers, defined $event->{mark} ? 1 : 0, $STATUS{$status},
+                 $count, defined $event->{log} ? 8 : 0, scalar @ops;
 
             for my $op (@ops) {
                 my ($key, $kind, $plain, $objects) = @$op;
-                my @fields = ((map { ($_, $plain->{$_}) } sort keys %$plain),
-                              (map { ($_, $objects->{$_}) }
-                               sort keys %{ $objects // {} }));
-                my $bytes = length join '', @fields;
+                my @strings = ((map { ($_, $plain->{$_}) } sort keys %$plain),
+                               (map { ($_, $objects->{$_}) }
+                                sort keys %{ $objects // {} }));
 
-                push @args, $index->($key), $kind, $bytes,
-                     scalar keys %$plain, scalar keys %{ $objects // {} },
-                     @fields;
+                push @fields, @strings;
+                push @numbers, $index->($key), $kind eq 'r' ? 1 : 0,
+                     length(join '', @strings), scalar keys %$plain,
+                     scalar keys %{ $objects // {} };
+                push @packed, pack 'nC', $index->($key), scalar @strings;
+                $there{ $index->($key) } = 1;
             }
 
-            push @args, scalar @actions;
+            push @numbers, scalar @actions;
+
+            my $expected = $status;
 
             for my $action (@actions) {
-                my ($actor, @runs) = @$action;
+                my ($actor, @recipients) = @$action;
 
-                push @args, $index->($actor), scalar @runs,
-                     map { ($index->($_->[0]), $_->[1]) } @runs;
+                push @numbers, $index->($actor), scalar @recipients,
+                     map { $index->($_->[0]) } @recipients;
+                push @runs, map { $_->[1] } @recipients;
+
+                $must->($index->($actor)) if defined $event->{log};
+                $must->($index->($_->[0])) for @recipients;
+
+                $expected .= ($index->($actor) ? 'a' : '')
+                             . 'r' x @recipients . ';';
             }
+
+            push @logs, $expected, $event->{log} if defined $event->{log};
         }
     }
 
-    my $version = $self->redis('GET', $keys[0]) // '0';
+    my $plan = pack 'N8', $options{plain} ? 1 : 0, scalar @marks,
+                    scalar @fields, scalar @runs, @logs / 2, scalar @counts,
+                    scalar @must, scalar @packed;
 
-    return $self->redis('FCALL', 'knock_apply', scalar @keys, @keys,
-                        $options{version} // VERSION,
-                        $options{config} // $version,
-                        $options{window} // 86400000,
-                        $options{log_length} // 1000,
-                        $options{catalogue_length} // 1000,
-                        scalar @marks, @marks, scalar @$units, @args);
+    $plan .= pack 'N3', 6, @$_{qw(events of)} for @counts;
+    $plan .= join '', (map { pack 'n', $_ } @must), @packed,
+                      (pack 'n', 8) x (@logs / 2) if $options{plain};
+
+    my $token = $options{pushed} ? 'token ' . rand : '';
+    my $version = $self->redis('GET', $keys[0]) // '0';
+    my @call = ('FCALL', 'knock_apply', scalar @keys, @keys,
+                $options{version} // VERSION, $options{config} // $version,
+                $options{window} // 86400000, $options{log_length} // 1000,
+                $options{catalogue_length} // 1000, $token, $plan,
+                "@numbers", '', @marks, @fields,
+                $options{pushed} ? () : @runs, @logs,
+                (map { @$_{qw(name sample)} } @counts), @texts);
+
+    return $self->redis(@call) if !$options{pushed};
+
+    $self->redis('MULTI');
+    $self->redis('RPUSH', $keys[1], @runs, $token);
+    $self->redis(@call);
+    $self->redis('EVAL', guard(), 1, $keys[1], $token, @runs + 1);
+
+    return $self->redis('EXEC');
+}
+
+
+# The script that takes off what was pushed, as the worker has it.
+
+sub guard {
+    my $file = 'ngx_knock_module/knock_apply_command.c';
+
+    open my $in, '<', $file or die "$file: $!";
+
+    my ($text) = do { local $/; <$in> } =~ /KNOCK_APPLY_GUARD\b.*\n((?:\s+".*\n)+)/
+                 or die "no guard in $file";
+
+    return join '', $text =~ /"(.*)"/g;
 }
 
 1;
