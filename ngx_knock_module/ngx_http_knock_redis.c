@@ -53,6 +53,12 @@ ngx_http_knock_redis_create(ngx_cycle_t *cycle,
         return NULL;
     }
 
+    redis->replies = knock_arena_create(NGX_HTTP_KNOCK_REDIS_REPLY_SIZE);
+    if (redis->replies == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
     cln->handler = ngx_http_knock_redis_cleanup;
     cln->data = redis;
 
@@ -112,6 +118,7 @@ ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis)
                                                   "the worker is exiting"));
 
     ngx_http_knock_redis_release_all(redis);
+    knock_arena_destroy(redis->replies);
 
     if (redis->flush.posted) {
         ngx_delete_posted_event(&redis->flush);

@@ -5,6 +5,7 @@
  *   ngx_http_knock_redis.c        commands, their queues and time limits
  *   ngx_http_knock_redis_text.c   their text in Redis' protocol, and records
  *   ngx_http_knock_redis_reply.c  replies, error replies, function library
+ *   ngx_http_knock_redis_object.c the objects that a reply is read into
  *   ngx_http_knock_redis_conn.c   addresses, connection, back-off
  *   ngx_http_knock_redis_greet.c  log-in
  *   ngx_http_knock_redis_tls.c    TLS context, handshake and verification
@@ -25,12 +26,14 @@
 
 
 #include "ngx_http_knock_redis.h"
+#include "knock_arena.h"
 
 #include <ngx_event_connect.h>
 
 
 #define NGX_HTTP_KNOCK_REDIS_WHY_SIZE     512
 #define NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE  16384
+#define NGX_HTTP_KNOCK_REDIS_REPLY_SIZE   16384
 
 /* what an argument takes besides its bytes; a body is no longer than 4 GB */
 #define NGX_HTTP_KNOCK_REDIS_OVERHEAD                                        \
@@ -99,8 +102,7 @@ struct ngx_http_knock_redis_s {
     ngx_http_knock_redis_state_e     state;
     ngx_connection_t                *connection;
     redisReader                     *reader;
-    redisReplyObjectFunctions        reader_fn;
-    redisReplyObjectFunctions       *hiredis_fn;
+    knock_arena_t                   *replies;   /* the one being read */
     u_char                          *buffer;
 
     ngx_queue_t                      waiting;
@@ -193,9 +195,13 @@ void ngx_http_knock_redis_release(ngx_http_knock_redis_t *redis,
 void ngx_http_knock_redis_release_all(ngx_http_knock_redis_t *redis);
 
 
-/* ngx_http_knock_redis_reply.c */
+/* ngx_http_knock_redis_object.c */
 
 ngx_int_t ngx_http_knock_redis_create_reader(ngx_http_knock_redis_t *redis);
+
+
+/* ngx_http_knock_redis_reply.c */
+
 void ngx_http_knock_redis_read_handler(ngx_event_t *rev);
 
 

@@ -27,8 +27,6 @@ typedef struct {
 } ngx_http_knock_redis_error_t;
 
 
-static void *ngx_http_knock_redis_create_array(const redisReadTask *task,
-    ngx_http_knock_redis_nelts_t n);
 static void ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_t *redis);
 static void ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis,
     redisReply *reply);
@@ -125,51 +123,6 @@ static const ngx_http_knock_redis_error_t  ngx_http_knock_redis_errors[] = {
 };
 
 
-ngx_int_t
-ngx_http_knock_redis_create_reader(ngx_http_knock_redis_t *redis)
-{
-    redisReader  *reader;
-
-    reader = redisReaderCreate();
-    if (reader == NULL) {
-        return NGX_ERROR;
-    }
-
-    redis->hiredis_fn = reader->fn;
-    redis->reader_fn = *reader->fn;
-    redis->reader_fn.createArray = ngx_http_knock_redis_create_array;
-
-    reader->fn = &redis->reader_fn;
-    reader->privdata = redis;
-
-    /* a large reply's buffer is freed as soon as it is not needed */
-
-    reader->maxbuf = NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE;
-
-    redis->reader = reader;
-
-    return NGX_OK;
-}
-
-
-/* hiredis would allocate, and later walk, as many elements as are announced */
-
-static void *
-ngx_http_knock_redis_create_array(const redisReadTask *task,
-    ngx_http_knock_redis_nelts_t n)
-{
-    ngx_http_knock_redis_t  *redis;
-
-    if (n > NGX_HTTP_KNOCK_REDIS_MAX_ARRAY) {
-        return NULL;
-    }
-
-    redis = task->privdata;
-
-    return redis->hiredis_fn->createArray(task, n);
-}
-
-
 void
 ngx_http_knock_redis_read_handler(ngx_event_t *rev)
 {
@@ -229,7 +182,7 @@ ngx_http_knock_redis_read_handler(ngx_event_t *rev)
             }
 
             ngx_http_knock_redis_reply(redis, reply);
-            freeReplyObject(reply);
+            knock_arena_reset(redis->replies);
 
             if (redis->connection == NULL) {
                 return;
