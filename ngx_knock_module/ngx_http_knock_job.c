@@ -3,6 +3,12 @@
 #include "ngx_http_knock_send.h"
 
 
+/* freed jobs that are kept for the next requests */
+#define NGX_HTTP_KNOCK_KEPT_JOBS  256
+
+
+static ngx_http_knock_job_t *ngx_http_knock_job_alloc(
+    ngx_http_knock_worker_t *worker);
 static void ngx_http_knock_job_cleanup(void *data);
 
 
@@ -19,10 +25,12 @@ ngx_http_knock_job_create(ngx_http_request_t *r,
         return NULL;
     }
 
-    job = ngx_calloc(sizeof(ngx_http_knock_job_t), r->connection->log);
+    job = ngx_http_knock_job_alloc(worker);
     if (job == NULL) {
         return NULL;
     }
+
+    ngx_memzero(job, sizeof(ngx_http_knock_job_t));
 
     job->type = type;
     job->data = data;
@@ -36,6 +44,23 @@ ngx_http_knock_job_create(ngx_http_request_t *r,
     worker->njobs++;
 
     return job;
+}
+
+
+static ngx_http_knock_job_t *
+ngx_http_knock_job_alloc(ngx_http_knock_worker_t *worker)
+{
+    ngx_queue_t  *q;
+
+    if (ngx_queue_empty(&worker->free)) {
+        return ngx_alloc(sizeof(ngx_http_knock_job_t), worker->log);
+    }
+
+    q = ngx_queue_head(&worker->free);
+    ngx_queue_remove(q);
+    worker->nfree--;
+
+    return ngx_queue_data(q, ngx_http_knock_job_t, queue);
 }
 
 
@@ -106,11 +131,33 @@ ngx_http_knock_job_free(ngx_http_knock_job_t *job)
         *job->cleanup = NULL;
     }
 
-    ngx_free(job);
+    if (worker->nfree < NGX_HTTP_KNOCK_KEPT_JOBS) {
+        ngx_queue_insert_head(&worker->free, &job->queue);
+        worker->nfree++;
+
+    } else {
+        ngx_free(job);
+    }
 
     worker->njobs--;
 
     ngx_http_knock_worker_check_retired(worker);
+}
+
+
+void
+ngx_http_knock_job_free_all(ngx_http_knock_worker_t *worker)
+{
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&worker->free)) {
+        q = ngx_queue_head(&worker->free);
+        ngx_queue_remove(q);
+
+        ngx_free(ngx_queue_data(q, ngx_http_knock_job_t, queue));
+    }
+
+    worker->nfree = 0;
 }
 
 

@@ -192,41 +192,35 @@ static void
 ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
     const knock_str_t *statuses, uint64_t runs)
 {
-    int              rc;
-    knock_str_t      json;
-    knock_arena_t   *arena;
-    knock_error_t    err;
-    knock_applied_t  applied;
+    int                       rc;
+    knock_str_t               json;
+    knock_error_t             err;
+    knock_applied_t           applied;
+    ngx_http_knock_worker_t  *worker;
 
-    arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
-
-    if (arena == NULL) {
-        /* it was applied: only the figures are lost */
-        knock_str_set(&json, "{}\n");
-        ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);
-        return;
-    }
+    worker = job->worker;
 
     applied.statuses = *statuses;
     applied.runs = runs;
     applied.indexes = job->received.indexes;
     applied.errors = job->received.errors;
 
-    rc = knock_answer_applied(arena, &applied, &json, &err);
+    rc = knock_answer_applied(worker->answer, &applied, &json, &err);
 
     if (rc == KNOCK_DECLINED) {
-        knock_arena_destroy(arena);
+        knock_arena_reset(worker->answer);
         ngx_http_knock_job_refuse(job, &err);
         return;
     }
 
     if (rc != KNOCK_OK) {
+        /* it was applied: only the figures are lost */
         knock_str_set(&json, "{}\n");
     }
 
     ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);
 
-    knock_arena_destroy(arena);
+    knock_arena_reset(worker->answer);
 }
 
 
@@ -234,14 +228,13 @@ static void
 ngx_http_knock_webhook_refused(ngx_http_knock_job_t *job,
     const knock_error_t *err)
 {
-    knock_str_t     json;
-    knock_arena_t  *arena;
+    knock_str_t               json;
+    ngx_http_knock_worker_t  *worker;
 
-    arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
+    worker = job->worker;
 
-    if (arena == NULL
-        || knock_answer_refused(arena, err, &job->received.errors, &json)
-           != KNOCK_OK)
+    if (knock_answer_refused(worker->answer, err, &job->received.errors, &json)
+        != KNOCK_OK)
     {
         knock_str_set(&json, "{\"error\":{\"code\":\"internal_error\","
                              "\"message\":\"no memory\"}}\n");
@@ -249,5 +242,5 @@ ngx_http_knock_webhook_refused(ngx_http_knock_job_t *job,
 
     ngx_http_knock_job_finish(job, knock_error_status(err->code), &json);
 
-    knock_arena_destroy(arena);
+    knock_arena_reset(worker->answer);
 }

@@ -1,5 +1,6 @@
 
 #include "ngx_http_knock_worker.h"
+#include "ngx_http_knock_send.h"
 
 
 static void ngx_http_knock_worker_destroy_handler(ngx_event_t *ev);
@@ -24,10 +25,17 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
         return NULL;
     }
 
+    worker->answer = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
+    if (worker->answer == NULL) {
+        ngx_free(worker);
+        return NULL;
+    }
+
     /* a configuration may be thrown away with its pool only */
 
     cln = ngx_pool_cleanup_add(kmcf->pool, 0);
     if (cln == NULL) {
+        knock_arena_destroy(worker->answer);
         ngx_free(worker);
         return NULL;
     }
@@ -42,6 +50,7 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
         return NULL;
     }
 
+    ngx_queue_init(&worker->free);
     ngx_queue_init(&worker->envs);
     ngx_queue_init(&worker->waiting);
     ngx_queue_init(&worker->refreshing);
@@ -60,6 +69,7 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
     worker->redis = ngx_http_knock_redis_create(cycle, kmcf->redis,
                                                 &worker->library);
     if (worker->redis == NULL) {
+        knock_arena_destroy(worker->answer);
         ngx_free(worker);
         return NULL;
     }
@@ -141,6 +151,8 @@ ngx_http_knock_worker_destroy(ngx_http_knock_main_conf_t *kmcf)
     }
 
     ngx_http_knock_live_destroy(worker);
+    ngx_http_knock_job_free_all(worker);
+    knock_arena_destroy(worker->answer);
 
     kmcf->worker = NULL;
 

@@ -118,6 +118,10 @@ struct ngx_http_knock_worker_s {
     ngx_uint_t                   pending;       /* replies it awaits */
     unsigned                     refresh_failed:1;
 
+    ngx_queue_t                  free;          /* jobs, to be used again */
+    ngx_uint_t                   nfree;
+    knock_arena_t               *answer;        /* the one being made */
+
     ngx_uint_t                   njobs;
     ngx_uint_t                   ncalls;        /* commands under way, */
     ngx_uint_t                   napplies;      /* calls of knock_apply of
@@ -210,6 +214,9 @@ void ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job);
 
 /* frees a job; its request is answered by somebody else, or has gone */
 void ngx_http_knock_job_free(ngx_http_knock_job_t *job);
+
+/* gives back the memory of jobs that were freed */
+void ngx_http_knock_job_free_all(ngx_http_knock_worker_t *worker);
 
 /* sends the answer, which is copied, and frees the job */
 void ngx_http_knock_job_finish(ngx_http_knock_job_t *job, ngx_uint_t status,
