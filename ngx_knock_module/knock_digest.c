@@ -21,6 +21,8 @@
 
 
 static unsigned char *knock_digest_prefix(unsigned char *p, uint64_t len);
+static inline void knock_digest_hex(const unsigned char *bytes, size_t n,
+    unsigned char *out);
 static EVP_MAC_CTX *knock_digest_hmac(void);
 static void knock_digest_must(int ok);
 
@@ -125,26 +127,35 @@ void
 knock_digest_uuid(const knock_str_t *parts, size_t n,
     unsigned char out[KNOCK_UUID_LEN])
 {
-    size_t         i;
-    unsigned char  mark[KNOCK_MARK_LEN], *p;
-
-    static const char  hex[] = "0123456789abcdef";
+    unsigned char  mark[KNOCK_MARK_LEN];
 
     knock_digest_mark(parts, n, mark);
 
     mark[6] = (unsigned char) (0x80 | (mark[6] & 0x0f));    /* version 8 */
     mark[8] = (unsigned char) (0x80 | (mark[8] & 0x3f));    /* variant 10 */
 
-    p = out;
+    knock_digest_hex(mark, 4, out);
+    out[8] = '-';
+    knock_digest_hex(mark + 4, 2, out + 9);
+    out[13] = '-';
+    knock_digest_hex(mark + 6, 2, out + 14);
+    out[18] = '-';
+    knock_digest_hex(mark + 8, 2, out + 19);
+    out[23] = '-';
+    knock_digest_hex(mark + 10, 6, out + 24);
+}
 
-    for (i = 0; i < KNOCK_MARK_LEN; i++) {
 
-        if (i == 4 || i == 6 || i == 8 || i == 10) {
-            *p++ = '-';
-        }
+static inline void
+knock_digest_hex(const unsigned char *bytes, size_t n, unsigned char *out)
+{
+    size_t  i;
 
-        *p++ = (unsigned char) hex[mark[i] >> 4];
-        *p++ = (unsigned char) hex[mark[i] & 0x0f];
+    static const char  hex[] = "0123456789abcdef";
+
+    for (i = 0; i < n; i++) {
+        out[2 * i] = (unsigned char) hex[bytes[i] >> 4];
+        out[2 * i + 1] = (unsigned char) hex[bytes[i] & 0x0f];
     }
 }
 

@@ -446,19 +446,32 @@ knock_mapping_missing(knock_resolved_t *resolved)
 }
 
 
-/* what a parameter finds; a single null is the same as nothing */
+/*
+ * What a parameter finds; a single null is the same as nothing.  Most paths
+ * go into the properties, which were found when the event was read.
+ */
 
 static int
 knock_mapping_find(knock_arena_t *arena, knock_param_t *param,
     const knock_event_t *event, knock_path_found_t *found)
 {
+    knock_path_t         path;
+    const knock_json_t  *from;
+
+    path = param->path;
+    from = event->root;
+
+    if (path.properties && event->properties) {
+        path.steps++;
+        path.nsteps--;
+        from = event->properties;
+    }
+
     if (param->literal) {
         found->values = &param->literal;
         found->n = 1;
 
-    } else if (knock_path_find(arena, &param->path, event->root, found)
-               != KNOCK_OK)
-    {
+    } else if (knock_path_find(arena, &path, from, found) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 

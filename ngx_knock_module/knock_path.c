@@ -87,6 +87,8 @@ knock_path_compile(knock_arena_t *arena, const knock_str_t *text,
     path->text = p.text;
     path->nsteps = p.nsteps;
     path->many = 0;
+    path->properties = p.nsteps && p.steps[0].type == KNOCK_PATH_KEY
+                       && knock_str_is(&p.steps[0].key, "properties");
     path->steps = knock_arena_alloc(arena,
                                     p.nsteps * sizeof(knock_path_step_t));
 

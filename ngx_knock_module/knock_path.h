@@ -35,6 +35,7 @@ typedef struct {
     knock_path_step_t  *steps;
     size_t              nsteps;     /* 0: the event itself (`body`) */
     unsigned            many:1;     /* has a [*] */
+    unsigned            properties:1;   /* the first step is that key */
 } knock_path_t;
 
 
