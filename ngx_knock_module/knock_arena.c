@@ -43,6 +43,10 @@ knock_arena_hide(void *p, size_t n)
 
 #define KNOCK_ARENA_ALIGN  8
 
+#define knock_arena_up(size)                                                 \
+    ((((size) + KNOCK_ARENA_ALIGN - 1) & ~(size_t) (KNOCK_ARENA_ALIGN - 1))  \
+     + KNOCK_ARENA_GAP)
+
 
 typedef struct knock_block_s  knock_block_t;
 
@@ -63,6 +67,8 @@ struct knock_arena_s {
 
 static knock_block_t *knock_block_create(size_t size);
 static void knock_block_destroy(knock_block_t *block);
+static void *knock_arena_alloc_slow(knock_arena_t *arena, size_t size)
+    __attribute__((noinline));
 static size_t knock_arena_round(size_t size);
 static void *knock_arena_grow_block(knock_arena_t *arena, size_t size);
 
@@ -135,7 +141,36 @@ knock_arena_reset(knock_arena_t *arena)
 void *
 knock_arena_alloc(knock_arena_t *arena, size_t size)
 {
-    size_t          need;
+    size_t          need, room;
+    knock_block_t  *block;
+    unsigned char  *p;
+
+    block = arena->block;
+    room = (size_t) (block->end - block->pos);
+
+    /* what is 0 or could overflow is not below the room, and goes on */
+
+    if (size - 1 < room) {
+        need = knock_arena_up(size);
+
+        if (need <= room) {
+            p = block->pos;
+            block->pos += need;
+
+            knock_arena_show(p, size);
+
+            return p;
+        }
+    }
+
+    return knock_arena_alloc_slow(arena, size);
+}
+
+
+static void *
+knock_arena_alloc_slow(knock_arena_t *arena, size_t size)
+{
+    size_t          need, block_size;
     knock_block_t  *block;
     unsigned char  *p;
 
@@ -148,7 +183,6 @@ knock_arena_alloc(knock_arena_t *arena, size_t size)
     block = arena->block;
 
     if (need > (size_t) (block->end - block->pos)) {
-        size_t  block_size;
 
         block_size = need > arena->block_size ? need : arena->block_size;
 
@@ -312,8 +346,7 @@ knock_arena_round(size_t size)
         size = 1;
     }
 
-    return ((size + KNOCK_ARENA_ALIGN - 1) & ~(size_t) (KNOCK_ARENA_ALIGN - 1))
-           + KNOCK_ARENA_GAP;
+    return knock_arena_up(size);
 }
 
 

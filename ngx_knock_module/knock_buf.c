@@ -4,10 +4,12 @@
 
 #define KNOCK_BUF_MIN     64
 #define KNOCK_BUF_ESCAPE  6
+#define KNOCK_BUF_WORD    8
 
 
 static const unsigned char *knock_buf_plain(const unsigned char *p,
     const unsigned char *end);
+static inline uint64_t knock_buf_special(const unsigned char *p);
 static size_t knock_buf_escape(unsigned char c, unsigned char *out);
 
 
@@ -116,41 +118,56 @@ knock_buf_add_json(knock_buf_t *buf, const knock_str_t *str)
 }
 
 
-/*
- * Passes over bytes that need no escape, 8 at a time: x - ones borrows into
- * the high bit of a byte where x has a zero.
- */
+/* passes over bytes that need no escape, 8 at a time, the last ones too */
 
 static const unsigned char *
 knock_buf_plain(const unsigned char *p, const unsigned char *end)
 {
-    uint64_t  bytes, quote, backslash, special;
+    if (end - p >= KNOCK_BUF_WORD) {
 
-    const uint64_t  ones = 0x0101010101010101;
-    const uint64_t  highs = 0x8080808080808080;
+        for ( /* void */ ; end - p > KNOCK_BUF_WORD; p += KNOCK_BUF_WORD) {
+            if (knock_buf_special(p)) {
+                goto found;
+            }
+        }
 
-    for ( /* void */ ; end - p >= (ptrdiff_t) sizeof(bytes);
-         p += sizeof(bytes))
-    {
-        memcpy(&bytes, p, sizeof(bytes));
-
-        quote = bytes ^ (ones * '"');
-        backslash = bytes ^ (ones * '\\');
-
-        special = ((bytes - ones * 0x20) & ~bytes)
-                  | ((quote - ones) & ~quote)
-                  | ((backslash - ones) & ~backslash);
-
-        if (special & highs) {
-            break;
+        if (!knock_buf_special(end - KNOCK_BUF_WORD)) {
+            return end;
         }
     }
+
+found:
 
     while (p < end && *p >= 0x20 && *p != '"' && *p != '\\') {
         p++;
     }
 
     return p;
+}
+
+
+/*
+ * Not 0 if there is one among 8 bytes that needs an escape: x - ones borrows
+ * into the high bit of a byte where x has a zero.
+ */
+
+static inline uint64_t
+knock_buf_special(const unsigned char *p)
+{
+    uint64_t  bytes, quote, backslash;
+
+    const uint64_t  ones = 0x0101010101010101;
+    const uint64_t  highs = 0x8080808080808080;
+
+    memcpy(&bytes, p, sizeof(bytes));
+
+    quote = bytes ^ (ones * '"');
+    backslash = bytes ^ (ones * '\\');
+
+    return (((bytes - ones * 0x20) & ~bytes)
+            | ((quote - ones) & ~quote)
+            | ((backslash - ones) & ~backslash))
+           & highs;
 }
 
 

@@ -294,8 +294,12 @@ knock_event_message_id(knock_arena_t *arena, const knock_json_t *v,
         return knock_error_memory(err);
     }
 
-    for (i = 0, chars = 0; i < str.len; i++) {
-        chars += (str.data[i] & 0xc0) != 0x80;
+    chars = str.len;
+
+    if (chars > KNOCK_MAX_MESSAGE_ID) {
+        for (i = 0, chars = 0; i < str.len; i++) {
+            chars += (str.data[i] & 0xc0) != 0x80;
+        }
     }
 
     if (chars > 0 && chars <= KNOCK_MAX_MESSAGE_ID) {

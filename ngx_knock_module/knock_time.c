@@ -5,7 +5,7 @@
 #define KNOCK_TIME_MAX  253402300799999     /* the last of the year 9999 */
 
 
-static void knock_time_digits(unsigned char *out, uint32_t n, size_t width);
+static inline void knock_time_digits(unsigned char *out, uint32_t n);
 
 
 void
@@ -51,21 +51,24 @@ knock_time_format(uint64_t ms, unsigned char *out)
 
     memcpy(out, "0000-00-00T00:00:00.000Z", KNOCK_TIME_LEN);
 
-    knock_time_digits(out, year, 4);
-    knock_time_digits(out + 5, month, 2);
-    knock_time_digits(out + 8, day, 2);
-    knock_time_digits(out + 11, rest / 3600000, 2);
-    knock_time_digits(out + 14, rest / 60000 % 60, 2);
-    knock_time_digits(out + 17, rest / 1000 % 60, 2);
-    knock_time_digits(out + 20, rest % 1000, 3);
+    knock_time_digits(out, year / 100);
+    knock_time_digits(out + 2, year % 100);
+    knock_time_digits(out + 5, month);
+    knock_time_digits(out + 8, day);
+    knock_time_digits(out + 11, rest / 3600000);
+    knock_time_digits(out + 14, rest / 60000 % 60);
+    knock_time_digits(out + 17, rest / 1000 % 60);
+
+    rest %= 1000;
+
+    out[20] = (unsigned char) ('0' + rest / 100);
+    knock_time_digits(out + 21, rest % 100);
 }
 
 
-static void
-knock_time_digits(unsigned char *out, uint32_t n, size_t width)
+static inline void
+knock_time_digits(unsigned char *out, uint32_t n)
 {
-    while (width-- > 0) {
-        out[width] = (unsigned char) ('0' + n % 10);
-        n /= 10;
-    }
+    out[0] = (unsigned char) ('0' + n / 10);
+    out[1] = (unsigned char) ('0' + n % 10);
 }
