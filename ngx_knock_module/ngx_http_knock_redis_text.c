@@ -12,7 +12,7 @@
 /* what is kept of all free records together */
 #define NGX_HTTP_KNOCK_REDIS_KEEP       (512 * 1024)
 
-#define NGX_HTTP_KNOCK_REDIS_TEXT_UNIT  4096
+#define NGX_HTTP_KNOCK_REDIS_TEXT_UNIT  ((size_t) 4096)
 
 
 static ngx_http_knock_redis_command_t *ngx_http_knock_redis_record(
@@ -89,16 +89,18 @@ ngx_http_knock_redis_release_all(ngx_http_knock_redis_t *redis)
     ngx_queue_t                     *q;
     ngx_http_knock_redis_command_t  *cmd;
 
-    while (!ngx_queue_empty(&redis->free)) {
-        q = ngx_queue_head(&redis->free);
-        ngx_queue_remove(q);
-
+    for (q = ngx_queue_head(&redis->free);
+         q != ngx_queue_sentinel(&redis->free);
+         q = ngx_queue_next(q))
+    {
         cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
 
         if (cmd->text) {
             ngx_free(cmd->text);
         }
     }
+
+    ngx_queue_init(&redis->free);
 }
 
 
