@@ -1,6 +1,7 @@
 # make           builds build/ngx_knock_module.so for the installed nginx
 # make demo      shows the module at work; goes on serving until make stop
 # make test      runs every test; ends with "N passed, N failed"
+# make bench     how fast it is, beside its peers and ceilings (ten minutes)
 # make lint      the compiler's, clang-tidy's and other tools' opinions
 # make asan      the tests under an nginx with ASan and UBSan
 # make install   into nginx's folder of modules
@@ -84,6 +85,9 @@ install: module
 	install -m 644 $(MODULE) $(DESTDIR)$(DIR)/
 
 
+include bench/bench.mk
+
+
 # unit tests of the files that know nothing of nginx: plain (these run under
 # valgrind too) and with sanitizers
 
@@ -138,11 +142,11 @@ unit: $(UNIT_BINS)
 
 # the tests
 
-test: module deps-test $(UNIT_BINS) $(UNIT_ASAN_BINS)
+test: module deps-test bench-build $(UNIT_BINS) $(UNIT_ASAN_BINS)
 	@t/run-tests --runner=$(test-runner) $(TESTS)
 
 
-asan: deps-build deps-test deps-asan $(UNIT_ASAN_BINS)
+asan: deps-build deps-test deps-asan bench-build $(UNIT_ASAN_BINS)
 	scripts/asan build/asan
 	@t/run-tests --runner=$(test-runner) --asan=build/asan $(TESTS)
 

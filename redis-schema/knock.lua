@@ -1789,18 +1789,18 @@ local PLAN_COUNT = '>I4I4I4'
 local PLAN_COUNT_BYTES = 12
 
 
--- what HMGET answers for the fields from..to of a list, in one list
+-- what HMGET answers for from..to of a list of fields, in one list
 
-local function hmget(key, list, from, to)
+local function hmget(key, fields, from, to)
     if to - from < CHUNK then
-        return redis.call('HMGET', key, unpack(list, from, to))
+        return redis.call('HMGET', key, unpack(fields, from, to))
     end
 
     local all = {}
 
     for first = from, to, CHUNK do
         local part = redis.call('HMGET', key,
-                                unpack(list, first,
+                                unpack(fields, first,
                                        math.min(first + CHUNK - 1, to)))
 
         for i = 1, #part do
@@ -1826,8 +1826,9 @@ local function seen_open(ctx, window)
         expires = (period + 2) * window
     }
     local current = hmget(seen.key, args, from, to)
-    local previous = hmget(ctx.keys[K_SEEN + (period + 1) % 2], args,
-                           from, to)
+    local other = ctx.keys[K_SEEN + (period + 1) % 2]
+    local previous = redis.call('EXISTS', other) == 1
+                     and hmget(other, args, from, to) or {}
     local repeated
 
     for i = 2, to - from + 1 do
@@ -1852,16 +1853,17 @@ end
 
 -- remembers the marks from..to of a list
 
-local function seen_close(seen, now, list, from, to)
-    local add, time = {}, ms_string(now)
-
-    for i = from, to do
-        add[#add + 1] = list[i]
-        add[#add + 1] = time
+local function seen_close(seen, now, marks, from, to)
+    if to < from then
+        return
     end
 
-    if #add == 0 then
-        return
+    local add, n, time = {}, 0, ms_string(now)
+
+    for i = from, to do
+        add[n + 1] = marks[i]
+        add[n + 2] = time
+        n = n + 2
     end
 
     if seen.current_expires and seen.current_expires <= now then
@@ -1928,12 +1930,14 @@ end
 
 local function upsert(ctx, key, at, nstrings, size)
     local last = at + nstrings - 1
-    local added = 0
+    local added
 
-    for first = at, last, CHUNK do
-        added = added + redis.call('HSET', key,
-                                   unpack(ctx.args, first,
-                                          math.min(first + CHUNK - 1, last)))
+    if nstrings <= CHUNK then
+        added = redis.call('HSET', key, unpack(ctx.args, at, last))
+    else
+        added = redis.call('HLEN', key)
+        call_chunked('HSET', key, ctx.args, at, last)
+        added = redis.call('HLEN', key) - added
     end
 
     if (size and size.total > LARGE_BYTES)
@@ -1990,6 +1994,7 @@ local function catalogue_close(ctx, count)
 
             if redis.call('ZADD', set, now, event) == 1 then
                 redis.call('HSET', info, 'f' .. event, now)
+                catalogue_trim(ctx, set, info)
             end
 
             redis.call('HINCRBY', info, 'c' .. event, n)
@@ -1998,8 +2003,6 @@ local function catalogue_close(ctx, count)
                 redis.call('HSET', info, 's' .. event,
                            ctx.args[ctx.counts + 2 * i - 1])
             end
-
-            catalogue_trim(ctx, set, info)
         end
     end
 end
