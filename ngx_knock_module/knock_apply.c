@@ -7,9 +7,11 @@
 #define KNOCK_ROLE_MUST      1      /* a plain call needs it to be there */
 #define KNOCK_ROLE_UPSERTED  2      /* the call itself has put it there */
 
-/* the largest numbers that a plan has bits for */
+/* the largest index of a key that a plan has bits for */
 #define KNOCK_PLAN_KEY       0xffff
-#define KNOCK_PLAN_STRINGS   0xff
+
+/* fields of a pack: its strings pass through Lua's stack at once */
+#define KNOCK_PACK_FIELDS    1000
 
 
 /* how far the lists of a call had come before a unit */
@@ -33,6 +35,10 @@ static void knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
 static int knock_apply_mark(knock_apply_t *apply,
     const knock_unit_event_t *event);
 static void knock_apply_op(knock_apply_t *apply, const knock_op_t *op);
+static void knock_apply_field(knock_apply_t *apply, knock_buf_t *pack,
+    const knock_field_t *field, size_t i);
+static void knock_apply_packed(knock_buf_t *pack, const knock_str_t *str);
+static void knock_apply_pack(knock_apply_t *apply, const knock_buf_t *pack);
 static void knock_apply_action(knock_apply_t *apply,
     const knock_unit_action_t *action, int acts, int logged);
 static void knock_apply_must(knock_apply_t *apply, size_t entity);
@@ -342,33 +348,36 @@ knock_apply_mark(knock_apply_t *apply, const knock_unit_event_t *event)
 static void
 knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
 {
-    size_t                 j, n, nobjects;
+    size_t                 j, nobjects;
+    knock_buf_t            pack;
     const knock_field_t   *field;
     const knock_upsert_t  *upsert;
 
     upsert = op->upsert;
     nobjects = 0;
 
+    knock_buf_init(&pack, apply->arena, 16 + 16 * upsert->nfields);
+
     for (j = 0; j < upsert->nfields; j++) {
         field = &upsert->fields[j];
 
         if (field->object) {
             nobjects++;
-            continue;
-        }
 
-        knock_apply_string(apply, &apply->fields, &field->name);
-        knock_apply_string(apply, &apply->fields, &field->json);
+        } else {
+            knock_apply_field(apply, &pack, field, j - nobjects);
+        }
     }
 
     for (j = 0; nobjects && j < upsert->nfields; j++) {
         field = &upsert->fields[j];
 
         if (field->object) {
-            knock_apply_string(apply, &apply->fields, &field->name);
-            knock_apply_string(apply, &apply->fields, &field->json);
+            knock_apply_field(apply, &pack, field, j);
         }
     }
+
+    knock_apply_pack(apply, &pack);
 
     knock_apply_number(apply, op->entity);
     knock_apply_number(apply, op->kind == KNOCK_OP_RECIPIENT);
@@ -376,16 +385,69 @@ knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
     knock_apply_number(apply, upsert->nfields - nobjects);
     knock_apply_number(apply, nobjects);
 
-    n = 2 * upsert->nfields;
-
-    if (op->entity > KNOCK_PLAN_KEY || n > KNOCK_PLAN_STRINGS || n == 0) {
+    if (op->entity > KNOCK_PLAN_KEY || upsert->nfields == 0
+        || upsert->nfields > KNOCK_PACK_FIELDS)
+    {
         apply->plain = 0;
     }
 
     knock_buf_add_bits(&apply->ops, op->entity, 16);
-    knock_buf_add_bits(&apply->ops, n, 8);
 
     apply->roles.data[op->entity - 1] |= KNOCK_ROLE_UPSERTED;
+}
+
+
+/*
+ * The i-th field of an op.  A pack holds no more than what a function of Lua
+ * may give at once; the next ones go into another.
+ */
+
+static void
+knock_apply_field(knock_apply_t *apply, knock_buf_t *pack,
+    const knock_field_t *field, size_t i)
+{
+    if (i && i % KNOCK_PACK_FIELDS == 0) {
+        knock_apply_pack(apply, pack);
+        knock_buf_init(pack, apply->arena, 1024);
+    }
+
+    knock_apply_packed(pack, &field->name);
+    knock_apply_packed(pack, &field->json);
+}
+
+
+/* a string in MessagePack, of the forms that are in its first version */
+
+static void
+knock_apply_packed(knock_buf_t *pack, const knock_str_t *str)
+{
+    if (str->len < 32) {
+        knock_buf_add_bits(pack, 0xa0 | str->len, 8);
+
+    } else if (str->len <= 0xffff) {
+        knock_buf_add_bits(pack, 0xda, 8);
+        knock_buf_add_bits(pack, str->len, 16);
+
+    } else {
+        knock_buf_add_bits(pack, 0xdb, 8);
+        knock_buf_add_bits(pack, str->len, 32);
+    }
+
+    knock_buf_add_str(pack, str);
+}
+
+
+static void
+knock_apply_pack(knock_apply_t *apply, const knock_buf_t *pack)
+{
+    knock_str_t  s;
+
+    if (knock_buf_str(pack, &s) != KNOCK_OK) {
+        apply->failed = 1;
+        return;
+    }
+
+    knock_apply_string(apply, &apply->fields, &s);
 }
 
 

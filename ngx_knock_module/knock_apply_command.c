@@ -179,7 +179,7 @@ knock_apply_plan(const knock_apply_t *apply, knock_buf_t *plan)
     knock_buf_add_bits(plan, apply->logs.n / 2, 32);
     knock_buf_add_bits(plan, apply->counts.n, 32);
     knock_buf_add_bits(plan, apply->must.len / 2, 32);
-    knock_buf_add_bits(plan, apply->ops.len / 3, 32);
+    knock_buf_add_bits(plan, apply->ops.len / 2, 32);
 
     for (count = apply->counts.first; count; count = count->next) {
         knock_buf_add_bits(plan, count->catalogue, 32);

@@ -1726,9 +1726,11 @@ end
 --       columns, each the strings of one kind in the order of the events:
 --
 --   marks    '', then the mark of each event that has one
---   fields   name and value of each field of each op; of an object that
---            another op of the unit overwrites, or that is too large, the
---            value is the length of its text
+--   packs    for each op its fields, name and value in turn, as strings in
+--            MessagePack one behind the other; of an op with more than 1000
+--            fields there are several.  Of an object that another op of the
+--            unit overwrites, or that is too large, the value is the length
+--            of its text
 --   runs     the documents of the runs, unless there is a token
 --   logs     of each event that is logged its status and verdicts as they
 --            are to be expected, and its document
@@ -1745,12 +1747,11 @@ end
 -- of 32 bits, big-endian, unless something else is said) and enough for the
 -- usual call, in which every event is new and every recipient known:
 --
---   1 if the call is a plain one, the numbers of marks, field strings, runs,
---   logs, counts, recipients that must exist, and ops; of each count its
---   catalogue key, its events, and which event of the call (from 1; 0: none)
---   the sample is of; and of a plain call, in 16 bits each, the keys of those
---   who must exist; of each op its entity's key and, in 8 bits, its strings;
---   of each log its key
+--   1 if the call is a plain one, the numbers of marks, packs, runs, logs,
+--   counts, recipients that must exist, and ops; of each count its catalogue
+--   key, its events, and which event of the call (from 1; 0: none) the sample
+--   is of; and of a plain call, in 16 bits each, the keys of those who must
+--   exist; the entity's key of each op; the key of each log
 --
 -- The numbers are decimal, with spaces between them, and describe each event,
 -- for the calls that are not plain or turn out not to be:
@@ -1818,7 +1819,7 @@ end
 -- is.
 
 local function seen_open(ctx, window)
-    local args, from, to = ctx.args, ctx.marks, ctx.fields - 1
+    local args, from, to = ctx.args, ctx.marks, ctx.packs - 1
     local now = ctx.now
     local period = math.floor(now / window)
     local seen = {
@@ -1898,12 +1899,12 @@ end
 -- Lays an op's fields on the sizes; false (and sizes unchanged) if the entity
 -- would be too large.
 
-local function sizes_add(sizes, args, at, nplain, nobject)
+local function sizes_add(sizes, fields, at, nplain, nobject)
     local total = sizes.total
     local new = {}
 
     for i = at, at + 2 * (nplain + nobject) - 1, 2 do
-        local name, value = args[i], args[i + 1]
+        local name, value = fields[i], fields[i + 1]
         local n = #name + #value
 
         if i >= at + 2 * nplain and string.byte(value) ~= 123 then
@@ -1928,18 +1929,9 @@ local function sizes_add(sizes, args, at, nplain, nobject)
 end
 
 
-local function upsert(ctx, key, at, nstrings, size)
-    local last = at + nstrings - 1
-    local added
+-- `added` fields have come to an entity: it may be one of the large ones now
 
-    if nstrings <= CHUNK then
-        added = redis.call('HSET', key, unpack(ctx.args, at, last))
-    else
-        added = redis.call('HLEN', key)
-        call_chunked('HSET', key, ctx.args, at, last)
-        added = redis.call('HLEN', key) - added
-    end
-
+local function note_size(ctx, key, added, size)
     if (size and size.total > LARGE_BYTES)
        or (added > 0 and redis.call('HLEN', key) > LARGE_FIELDS)
     then
@@ -2057,7 +2049,7 @@ local function apply_plain(ctx, seen)
 
     if ctx.nops > 0 and redis.call('EXISTS', keys[K_LARGE]) == 1 then
         for i = 1, ctx.nops do
-            local high, low = byte(plan, ops + 3 * i - 3, ops + 3 * i - 2)
+            local high, low = byte(plan, ops + 2 * i - 2, ops + 2 * i - 1)
 
             if redis.call('SISMEMBER', keys[K_LARGE],
                           keys[high * 256 + low]) == 1
@@ -2067,13 +2059,13 @@ local function apply_plain(ctx, seen)
         end
     end
 
-    local field = ctx.fields
+    for i = 1, ctx.nops do
+        local high, low = byte(plan, ops + 2 * i - 2, ops + 2 * i - 1)
+        local key = keys[high * 256 + low]
 
-    for i = ops, ops + 3 * ctx.nops - 1, 3 do
-        local high, low, n = byte(plan, i, i + 2)
-
-        upsert(ctx, keys[high * 256 + low], field, n)
-        field = field + n
+        note_size(ctx, key,
+                  redis.call('HSET', key,
+                             cmsgpack.unpack(ctx.args[ctx.packs + i - 1])))
     end
 
     if ctx.pushed then
@@ -2082,9 +2074,9 @@ local function apply_plain(ctx, seen)
         call_chunked('RPUSH', keys[K_RUNS], ctx.args, ctx.runs, ctx.logs - 1)
     end
 
-    seen_close(seen, ctx.now, ctx.args, ctx.marks + 1, ctx.fields - 1)
+    seen_close(seen, ctx.now, ctx.args, ctx.marks + 1, ctx.packs - 1)
     catalogue_close(ctx)
-    log_plain(ctx, ops + 3 * ctx.nops)
+    log_plain(ctx, ops + 2 * ctx.nops)
 
     return true
 end
@@ -2093,6 +2085,25 @@ end
 -- ---------------------------------------------------------------------------
 -- apply: any call, event by event
 -- ---------------------------------------------------------------------------
+
+-- The fields of all ops, name and value in turn.
+
+local function unpack_fields(ctx)
+    local fields, n = {}, 0
+
+    for i = ctx.packs, ctx.packs + ctx.npacks - 1 do
+        local strings = { cmsgpack.unpack(ctx.args[i]) }
+
+        for j = 1, #strings do
+            fields[n + j] = strings[j]
+        end
+
+        n = n + #strings
+    end
+
+    return fields
+end
+
 
 -- Where a walk stands: in the numbers, and in the columns.
 
@@ -2181,7 +2192,8 @@ local function plan_unit(ctx, unit, c)
             end
 
             if take and sizes[key] then
-                take = sizes_add(sizes[key], args, c.field, nplain, nobject)
+                take = sizes_add(sizes[key], ctx.fields, c.field, nplain,
+                                 nobject)
 
                 if not take then
                     verdict = 'l'
@@ -2194,7 +2206,7 @@ local function plan_unit(ctx, unit, c)
             c.field = c.field + 2 * nplain
 
             for _ = 1, nobject do
-                local name = args[c.field]
+                local name = ctx.fields[c.field]
                 local id = #key .. ':' .. key .. name
 
                 if not known[id] then
@@ -2204,7 +2216,8 @@ local function plan_unit(ctx, unit, c)
                     bases[#bases + 1] = stored
 
                     if take and string.byte(stored) == 123
-                       and stored ~= '{}' and stored ~= args[c.field + 1]
+                       and stored ~= '{}'
+                       and stored ~= ctx.fields[c.field + 1]
                     then
                         need = need or not unit.expect
                     end
@@ -2282,8 +2295,12 @@ local function run_ops(ctx, c, walk, nops, status)
                     status = 'l'
                 end
             else
-                upsert(ctx, key, c.field, nstrings,
-                       walk.sizes and walk.sizes[key])
+                local before = redis.call('HLEN', key)
+
+                call_chunked('HSET', key, ctx.fields, c.field,
+                             c.field + nstrings - 1)
+                note_size(ctx, key, redis.call('HLEN', key) - before,
+                          walk.sizes and walk.sizes[key])
                 ctx.exists[key] = true
             end
         end
@@ -2449,13 +2466,14 @@ local function apply_units(ctx, seen, repeated)
     end
 
     ctx.numbers = numbers
+    ctx.fields = unpack_fields(ctx)
     ctx.repeated = repeated or {}
     ctx.large = large_among(ctx.keys)
     ctx.documents, ctx.runs = take_runs(ctx)
     ctx.exists, ctx.enqueue, ctx.add = {}, {}, {}
     ctx.event, ctx.counted, ctx.counted_events = 0, {}, {}
 
-    local c = { at = 1, mark = ctx.marks + 1, field = ctx.fields,
+    local c = { at = 1, mark = ctx.marks + 1, field = 1,
                 run = ctx.runs, log = ctx.logs, text = ctx.texts }
 
     while c.at <= #numbers do
@@ -2512,10 +2530,10 @@ local function apply(keys, args)
     end
 
     local plan = args[A_PLAN]
-    local plain, nmarks, nfields, nruns, nlogs, ncounts, nmust, nops =
+    local plain, nmarks, npacks, nruns, nlogs, ncounts, nmust, nops =
         struct.unpack(PLAN_HEAD, plan)
-    local fields = A_MARKS + 1 + nmarks
-    local runs = fields + nfields
+    local packs = A_MARKS + 1 + nmarks
+    local runs = packs + npacks
     local logs = pushed and runs or runs + nruns
     local counts = logs + 2 * nlogs
     local ctx = {
@@ -2526,7 +2544,8 @@ local function apply(keys, args)
         log_length = args[4],
         catalogue_length = tonumber(args[5]),
         marks = A_MARKS,
-        fields = fields,
+        packs = packs,
+        npacks = npacks,
         runs = runs,
         pushed = pushed,
         nruns = nruns,

@@ -27,6 +27,41 @@ columns_add(knock_buf_t *buf, const knock_strs_t *strs)
 }
 
 
+/* the strings of packs, as MessagePack's raw strings */
+
+static void
+columns_add_packs(knock_buf_t *buf, const knock_strs_t *packs)
+{
+    size_t          i, n;
+    knock_str_t     s;
+    knock_strs_t    strings;
+    unsigned char  *p, *end;
+
+    knock_strs_init(&strings, buf->arena);
+
+    for (i = 0; i < packs->n; i++) {
+        p = packs->items[i].data;
+        end = p + packs->items[i].len;
+
+        while (p < end) {
+            n = *p == 0xda ? 2 : *p == 0xdb ? 4 : 0;
+            s.len = n ? 0 : *p & 0x1f;
+
+            for (p++; n; n--) {
+                s.len = s.len << 8 | *p++;
+            }
+
+            s.data = p;
+            p += s.len;
+
+            knock_strs_add(&strings, &s);
+        }
+    }
+
+    columns_add(buf, &strings);
+}
+
+
 /*
  * The numbers, then behind a '|' each the fields, runs, logs, event keys with
  * their samples, and texts; '' is one without bytes.
@@ -51,7 +86,7 @@ columns(const knock_apply_t *apply)
         knock_buf_add(&buf, apply->numbers.data + 1, apply->numbers.len - 1);
     }
 
-    columns_add(&buf, &apply->fields);
+    columns_add_packs(&buf, &apply->fields);
     columns_add(&buf, &apply->runs);
     columns_add(&buf, &apply->logs);
     columns_add(&buf, &counts);

@@ -270,10 +270,10 @@ an_event_with_everything(void **state)
     assert_int_equal(knock_apply_add(&apply, &unit), KNOCK_OK);
 
     assert_string_equal(command(20),
-        "0,1,6,2,1,1,2,1,6,1,1"
+        "0,1,1,2,1,1,2,1,6,1,1"
         "  1 1 1 1 0 1 0 1 8 1 9 1 13 2 1 2 11 2 9 10 0 0"
         " '' ABCDEFGHIJKLMNOP"
-        " a 1 b [] o {\"a\":1}"
+        " \xa1" "a\xa1" "1\xa1" "b\xa2[]\xa1o\xa7{\"a\":1}"
         " R1 R2"
         " parr;; LOG"
         " track/T SAMPLE"
@@ -389,8 +389,8 @@ a_recipient_must_be_there_unless_the_call_brings_it(void **state)
     assert_int_equal(apply.must.len, 2);
 
     assert_int_equal(apply.plain, 1);
-    assert_int_equal(apply.ops.len, 9);
-    assert_memory_equal(apply.ops.data, "\0\6\2\0\11\2\0\11\2", 9);
+    assert_int_equal(apply.ops.len, 6);
+    assert_memory_equal(apply.ops.data, "\0\6\0\11\0\11", 6);
 }
 
 
@@ -484,6 +484,55 @@ a_sample_is_of_the_last_event_that_has_one(void **state)
 }
 
 
+/* of each length a form of its own; more than 1000 fields are two packs */
+
+static void
+fields_are_packed(void **state)
+{
+    size_t         i;
+    knock_str_t   *packs;
+    knock_field_t  many[2001];
+
+    (void) state;
+
+    make_plain("u", "u");
+    plain.field.json = str(repeat("", "x", 31, ""));
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    plain.field.json = str(repeat("", "x", 32, ""));
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    plain.field.json = str(repeat("", "x", 65536, ""));
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+
+    packs = apply.fields.items;
+
+    assert_int_equal(packs[0].len, 2 + 1 + 31);
+    assert_memory_equal(packs[0].data, "\xa1" "a\xbfx", 4);
+    assert_int_equal(packs[1].len, 2 + 3 + 32);
+    assert_memory_equal(packs[1].data, "\xa1" "a\xda\0\x20x", 6);
+    assert_int_equal(packs[2].len, 2 + 5 + 65536);
+    assert_memory_equal(packs[2].data, "\xa1" "a\xdb\0\1\0\0x", 8);
+
+    for (i = 0; i < 2001; i++) {
+        many[i] = plain.field;
+        many[i].json = str("1");
+    }
+
+    assert_int_equal(knock_apply_begin(&apply, arena, live), KNOCK_OK);
+    make_plain("u", "u");
+    plain.upsert.fields = many;
+    plain.upsert.nfields = 1000;
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.fields.n, 1);
+
+    plain.upsert.nfields = 2001;
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.fields.n, 4);
+    assert_int_equal(apply.fields.items[1].len, 4000);
+    assert_int_equal(apply.fields.items[3].len, 4);
+    assert_int_equal(apply.plain, 0);
+}
+
+
 /* with enough of them: before the call, in a transaction with it */
 
 static void
@@ -519,8 +568,8 @@ runs_are_pushed(void **state)
                   "TOKEN FCALL knock_apply 7 k:{e}:version k:{e}:runs "
                   "k:{e}:seen:0 k:{e}:seen:1 k:{e}:large u actor "
                   KNOCK_LIBRARY_VERSION " v7 86400000 1000 500 TOKEN "
-                  "1,5,10,5,0,0,0,5,");
-    assert_non_null(strstr(command(9), " a 1 a 1 a 1 a 1 a 1 EVAL if "));
+                  "1,5,5,5,0,0,0,5,");
+    assert_non_null(strstr(command(9), " \xa1" "a\xa1" "1 EVAL if "));
     assert_non_null(strstr(command(9), " 1 k:{e}:runs TOKEN 6 EXEC"));
 }
 
@@ -556,6 +605,7 @@ main(void)
         t(an_actor_must_be_there_where_the_log_says_so),
         t(what_the_plan_cannot_tell_is_not_plain),
         t(a_sample_is_of_the_last_event_that_has_one),
+        t(fields_are_packed),
         t(runs_are_pushed),
         t(the_command_may_be_made_twice)
     };

@@ -210,7 +210,7 @@ sub apply {
         return 0 if !defined $name || $name eq '';
         return $index{$name} //= push @keys, $self->key("$env/$name");
     };
-    my (@marks, @fields, @runs, @logs, @counts, @texts, @numbers);
+    my (@marks, @packs, @runs, @logs, @counts, @texts, @numbers);
     my (%count, %there, @must, @packed, $nevents);
 
     my $must = sub {
@@ -265,11 +265,11 @@ sub apply {
                                (map { ($_, $objects->{$_}) }
                                 sort keys %{ $objects // {} }));
 
-                push @fields, @strings;
+                push @packs, join '', map { packed($_) } @strings;
                 push @numbers, $index->($key), $kind eq 'r' ? 1 : 0,
                      length(join '', @strings), scalar keys %$plain,
                      scalar keys %{ $objects // {} };
-                push @packed, pack 'nC', $index->($key), scalar @strings;
+                push @packed, pack 'n', $index->($key);
                 $there{ $index->($key) } = 1;
             }
 
@@ -296,7 +296,7 @@ sub apply {
     }
 
     my $plan = pack 'N8', $options{plain} ? 1 : 0, scalar @marks,
-                    scalar @fields, scalar @runs, @logs / 2, scalar @counts,
+                    scalar @packs, scalar @runs, @logs / 2, scalar @counts,
                     scalar @must, scalar @packed;
 
     $plan .= pack 'N3', 6, @$_{qw(events of)} for @counts;
@@ -309,7 +309,7 @@ sub apply {
                 $options{version} // VERSION, $options{config} // $version,
                 $options{window} // 86400000, $options{log_length} // 1000,
                 $options{catalogue_length} // 1000, $token, $plan,
-                "@numbers", '', @marks, @fields,
+                "@numbers", '', @marks, @packs,
                 $options{pushed} ? () : @runs, @logs,
                 (map { @$_{qw(name sample)} } @counts), @texts);
 
@@ -321,6 +321,19 @@ sub apply {
     $self->redis('EVAL', guard(), 1, $keys[1], $token, @runs + 1);
 
     return $self->redis('EXEC');
+}
+
+
+# A string in MessagePack.
+
+sub packed {
+    my ($text) = @_;
+
+    my $n = length $text;
+
+    return ($n < 32 ? pack('C', 0xa0 | $n)
+            : $n <= 0xffff ? pack('Cn', 0xda, $n) : pack('CN', 0xdb, $n))
+           . $text;
 }
 
 
