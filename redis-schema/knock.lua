@@ -1828,8 +1828,17 @@ local function seen_open(ctx, window)
     }
     local current = hmget(seen.key, args, from, to)
     local other = ctx.keys[K_SEEN + (period + 1) % 2]
-    local previous = redis.call('EXISTS', other) == 1
-                     and hmget(other, args, from, to) or {}
+    local previous = {}
+
+    -- most of the time there is neither, and one question is enough
+
+    ctx.any_large = redis.call('EXISTS', other, ctx.keys[K_LARGE]) > 0
+
+    if ctx.any_large then
+        previous = hmget(other, args, from, to)
+        ctx.any_large = redis.call('EXISTS', ctx.keys[K_LARGE]) == 1
+    end
+
     local repeated
 
     for i = 2, to - from + 1 do
@@ -2047,7 +2056,7 @@ local function apply_plain(ctx, seen)
         return false
     end
 
-    if ctx.nops > 0 and redis.call('EXISTS', keys[K_LARGE]) == 1 then
+    if ctx.any_large then
         for i = 1, ctx.nops do
             local high, low = byte(plan, ops + 2 * i - 2, ops + 2 * i - 1)
 
@@ -2415,10 +2424,10 @@ end
 
 -- which of the entities are in the set of large ones
 
-local function large_among(keys)
-    local large = {}
+local function large_among(ctx)
+    local keys, large = ctx.keys, {}
 
-    if redis.call('EXISTS', keys[K_LARGE]) == 0 then
+    if not ctx.any_large then
         return large
     end
 
@@ -2468,7 +2477,7 @@ local function apply_units(ctx, seen, repeated)
     ctx.numbers = numbers
     ctx.fields = unpack_fields(ctx)
     ctx.repeated = repeated or {}
-    ctx.large = large_among(ctx.keys)
+    ctx.large = large_among(ctx)
     ctx.documents, ctx.runs = take_runs(ctx)
     ctx.exists, ctx.enqueue, ctx.add = {}, {}, {}
     ctx.event, ctx.counted, ctx.counted_events = 0, {}, {}
@@ -2515,15 +2524,10 @@ local function apply(keys, args)
         return { 'stale' }
     end
 
-    -- of a wrong type it must fail here, before anything is written
-
     local token = args[A_TOKEN]
     local pushed = token ~= ''
 
-    if not pushed then
-        redis.call('LLEN', keys[K_RUNS])
-
-    elseif redis.call('LINDEX', keys[K_RUNS], -1) ~= token then
+    if pushed and redis.call('LINDEX', keys[K_RUNS], -1) ~= token then
         return redis.error_reply('ERR the runs of this call are not at the '
                                  .. 'end of ' .. keys[K_RUNS]
                                  .. ': RPUSH must have failed')
@@ -2560,8 +2564,21 @@ local function apply(keys, args)
     }
     local seen, repeated = seen_open(ctx, tonumber(args[3]))
 
-    if plain == 1 and not repeated and apply_plain(ctx, seen) then
-        return { 'plain' }
+    -- a list of a wrong type must fail before anything is written, as it does
+    -- by itself where its RPUSH is the first to write
+
+    if plain == 1 and not repeated then
+        if not pushed and nruns > 0 and nops > 0 then
+            redis.call('LLEN', keys[K_RUNS])
+        end
+
+        if apply_plain(ctx, seen) then
+            return { 'plain' }
+        end
+    end
+
+    if not pushed then
+        redis.call('LLEN', keys[K_RUNS])
     end
 
     return apply_units(ctx, seen, repeated)
