@@ -86,7 +86,7 @@ effects_verify_runs(effects_t *effects)
     runs.latest = effects_alloc(effects->count / effects->batch + 1,
                                 sizeof(uint64_t));
 
-    redis_add(&effects->redis, "LLEN", BENCH_TAG "runs", NULL);
+    redis_add(&effects->redis, "LLEN", BENCH_TAG "runs", (char *) NULL);
     redis_flush(&effects->redis);
     len = redis_reply(&effects->redis, NULL);
 
@@ -102,7 +102,8 @@ effects_verify_runs(effects_t *effects)
         (void) snprintf(to, sizeof(to), "%llu",
                         (unsigned long long) last);
 
-        redis_add(&effects->redis, "LRANGE", BENCH_TAG "runs", from, to, NULL);
+        redis_add(&effects->redis, "LRANGE", BENCH_TAG "runs", from, to,
+                  (char *) NULL);
         redis_flush(&effects->redis);
 
         for (n = redis_reply(&effects->redis, NULL); n > 0; n--) {

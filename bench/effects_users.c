@@ -63,7 +63,7 @@ effects_prepare(effects_t *effects)
 
         redis_add(&effects->redis, "HSET", key, "id", id, "email", email,
                   "name", "\"Known Already\"", "updated_at",
-                  "\"" EFFECTS_LONG_AGO "\"", NULL);
+                  "\"" EFFECTS_LONG_AGO "\"", (char *) NULL);
 
         if (++pending == EFFECTS_PIPELINE
             || user + 1 == effects->events.users)
@@ -124,7 +124,7 @@ effects_verify_users(effects_t *effects)
         {
             bench_user_id(user, id);
             (void) snprintf(key, sizeof(key), BENCH_TAG "user:%s", id);
-            redis_add(&effects->redis, "HGETALL", key, NULL);
+            redis_add(&effects->redis, "HGETALL", key, (char *) NULL);
         }
 
         redis_flush(&effects->redis);

@@ -13,7 +13,7 @@
 
 #define BENCH_HIST_BITS   8
 #define BENCH_HIST_PARTS  (1 << BENCH_HIST_BITS)
-#define BENCH_HIST_SIZE   (BENCH_HIST_PARTS * (64 - BENCH_HIST_BITS + 1))
+#define BENCH_HIST_SIZE   (BENCH_HIST_PARTS / 2 * (64 - BENCH_HIST_BITS + 2))
 
 
 typedef struct {
@@ -67,7 +67,7 @@ bench_hist_at(const bench_hist_t *hist, double share)
     rank = share * (double) hist->n;
     seen = 0;
 
-    for (i = 0; i < BENCH_HIST_SIZE; i++) {
+    for (i = 0; i < BENCH_HIST_SIZE - 1; i++) {
         seen += hist->counts[i];
 
         if (seen > 0 && (double) seen >= rank) {

@@ -14,8 +14,7 @@
 static void knock_apply_end(knock_command_t *command,
     const knock_strs_t *args);
 static void knock_apply_call(const knock_apply_t *apply,
-    const knock_apply_conf_t *conf, const knock_str_t *token,
-    knock_strs_t *args);
+    const knock_apply_conf_t *conf, int pushed, knock_strs_t *args);
 static void knock_apply_plan(const knock_apply_t *apply, knock_buf_t *plan);
 
 
@@ -33,38 +32,39 @@ int
 knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
     knock_command_t *command)
 {
+    int                 pushed;
     size_t              i;
     knock_strs_t        args;
-    const knock_str_t  *runs, *token;
+    const knock_str_t  *runs;
 
     memset(command, 0, sizeof(knock_command_t));
     knock_strs_init(&args, apply->arena);
 
     runs = &apply->live->keys[KNOCK_KEY_RUNS];
-    token = apply->run_bytes < KNOCK_APPLY_PUSH ? NULL : &conf->token;
+    pushed = apply->run_bytes >= KNOCK_APPLY_PUSH;
 
-    if (token) {
+    if (pushed) {
         knock_strs_add_lit(&args, "MULTI");
         knock_apply_end(command, &args);
 
         knock_strs_add_lit(&args, "RPUSH");
         knock_strs_add(&args, runs);
         knock_strs_join(&args, &apply->runs);
-        knock_strs_add(&args, token);
+        knock_strs_add(&args, &conf->token);
         knock_apply_end(command, &args);
 
         command->answer = 1;
     }
 
-    knock_apply_call(apply, conf, token, &args);
+    knock_apply_call(apply, conf, pushed, &args);
     knock_apply_end(command, &args);
 
-    if (token) {
+    if (pushed) {
         knock_strs_add_lit(&args, "EVAL");
         knock_strs_add_lit(&args, KNOCK_APPLY_GUARD);
         knock_strs_add_lit(&args, "1");
         knock_strs_add(&args, runs);
-        knock_strs_add(&args, token);
+        knock_strs_add(&args, &conf->token);
         knock_strs_add_uint(&args, apply->runs.n + 1);
         knock_apply_end(command, &args);
 
@@ -106,11 +106,11 @@ knock_apply_end(knock_command_t *command, const knock_strs_t *args)
 }
 
 
-/* the FCALL; with a token the runs are not among its arguments */
+/* the FCALL; runs that were pushed are not among its arguments */
 
 static void
 knock_apply_call(const knock_apply_t *apply, const knock_apply_conf_t *conf,
-    const knock_str_t *token, knock_strs_t *args)
+    int pushed, knock_strs_t *args)
 {
     knock_buf_t           plan;
     knock_str_t           s;
@@ -127,8 +127,8 @@ knock_apply_call(const knock_apply_t *apply, const knock_apply_conf_t *conf,
     knock_strs_add_uint(args, conf->log_length);
     knock_strs_add_uint(args, conf->catalogue_length);
 
-    if (token) {
-        knock_strs_add(args, token);
+    if (pushed) {
+        knock_strs_add(args, &conf->token);
 
     } else {
         knock_strs_add_lit(args, "");
@@ -152,7 +152,7 @@ knock_apply_call(const knock_apply_t *apply, const knock_apply_conf_t *conf,
     knock_strs_join(args, &apply->marks);
     knock_strs_join(args, &apply->fields);
 
-    if (token == NULL) {
+    if (!pushed) {
         knock_strs_join(args, &apply->runs);
     }
 

@@ -32,7 +32,7 @@ knock_counts_add(knock_counts_t *counts, size_t catalogue,
         return 0;
     }
 
-    knock_buf_add(&counts->tally, &count, sizeof(knock_count_t *));
+    knock_buf_add(&counts->tally, &count, sizeof(count));
 
     if (counts->tally.failed) {
         counts->tally.failed = 0;
@@ -90,10 +90,9 @@ knock_counts_rewind(knock_counts_t *counts, size_t nevents)
 
     while (counts->nevents > nevents) {
         counts->nevents--;
-        counts->tally.len -= sizeof(knock_count_t *);
+        counts->tally.len -= sizeof(count);
 
-        memcpy(&count, counts->tally.data + counts->tally.len,
-               sizeof(knock_count_t *));
+        memcpy(&count, counts->tally.data + counts->tally.len, sizeof(count));
 
         count->events--;
 

@@ -215,9 +215,10 @@ ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
     conf.catalogue_length = kmcf->catalogue_length;
 
     conf.token.data = token;
-    conf.token.len = ngx_snprintf(token, sizeof(token), "knock/%xL.%ui",
-                                  worker->token, ++worker->calls)
-                     - token;
+    conf.token.len = (size_t) (ngx_snprintf(token, sizeof(token),
+                                            "knock/%xL.%ui", worker->token,
+                                            ++worker->calls)
+                               - token);
 
     rc = NGX_ERROR;
 
