@@ -67,7 +67,8 @@ sub port { return $_[0]{port} }
 
 # From now on commands whose first words are these ('' for all) are answered
 # by this text; by the end of the connection where it is empty, and not at all
-# where it is undefined.
+# where it is undefined.  In a transaction an error is said when the command is
+# queued, anything else in EXEC's reply; the server carries nothing of it out.
 
 sub answer {
     my ($self, $words, $text) = @_;
@@ -97,33 +98,73 @@ sub _serve {
 
     binmode $client;
 
-    my $server;
+    my ($server, $queue, $abort);
 
     while (my ($raw, @words) = _command($client)) {
         my ($on, $match, $text) = split /\n/, _slurp($file), 3;
+        my $ours = $on && index("@words ", length $match ? "$match " : '') == 0;
+        my $reply;
 
-        if ($on && index("@words ", length $match ? "$match " : '') == 0) {
+        if ($ours) {
             if ($text eq '-') {
                 sleep 0.05 while _slurp($file) =~ /^1/;
                 return;
             }
 
             return if $text eq '=';
-            print {$client} substr $text, 1;
-            $client->flush;
-            next;
+            $reply = substr $text, 1;
         }
 
-        if (!$server) {
-            $server = IO::Socket::UNIX->new(Peer => $socket) or return;
-            binmode $server;
+        if ($words[0] eq 'EXEC' && $queue) {
+            $abort //= 1 if $ours;
+
+            if ($abort) {
+                $reply //= $abort eq 'refused'
+                    ? "-EXECABORT Transaction discarded because of previous "
+                      . "errors.\r\n"
+                    : '*' . @$queue . "\r\n" . join '', @$queue;
+                _pass($server, "*1\r\n\$7\r\nDISCARD\r\n");
+            }
+
+            ($queue, $abort) = ();
+
+        } elsif ($queue) {
+            push @$queue, $reply // ":1\r\n";
+
+            if ($ours) {
+                my $refused = $reply =~ /^-/;
+
+                $abort = 'refused' if $refused;
+                $abort //= 'replaced';
+                $reply = "+QUEUED\r\n" if !$refused;
+            }
+
+        } elsif ($words[0] eq 'MULTI' && !$ours) {
+            $queue = [];
         }
 
-        print {$server} $raw;
-        $server->flush;
-        print {$client} _reply($server);
+        if (!defined $reply) {
+            if (!$server) {
+                $server = IO::Socket::UNIX->new(Peer => $socket) or return;
+                binmode $server;
+            }
+
+            $reply = _pass($server, $raw);
+        }
+
+        print {$client} $reply;
         $client->flush;
     }
+}
+
+
+sub _pass {
+    my ($server, $raw) = @_;
+
+    print {$server} $raw;
+    $server->flush;
+
+    return _reply($server);
 }
 
 

@@ -14,6 +14,10 @@ package Knock::HeldRedis;
 #
 # What comes before and beside (log-in, PING, FUNCTION LOAD, what is live) it
 # answers by itself; calls of knock_apply too once `serve` is set.
+#
+# A call that is a transaction is one call for the test, when its EXEC has
+# come: `args` are those of its FCALL, and what reply() is given is FCALL's
+# reply, in its place in EXEC's.
 
 use strict;
 use warnings;
@@ -29,9 +33,13 @@ use Time::HiRes qw(time);
 use Knock::Nginx;
 use Knock::Server qw(wait_for);
 
-our @EXPORT = qw(post track units events applied bulk array error unavailable);
+our @EXPORT = qw(post track full large_action large units events names applied
+                 plain executed bulk array error unavailable);
 
 use constant TIMEOUT => 60;
+
+# with as many events a call goes out beside one that is under way
+use constant FULL => 128;
 use constant TIOCOUTQ => 0x5411;
 
 
@@ -40,6 +48,8 @@ use constant TIOCOUTQ => 0x5411;
 #   serve     answers everything by itself
 #   auto      code that gets ($fake, $command) and gives a reply, or undef to
 #             leave the command to what follows; an empty reply is none
+#   part      the same for each command of a transaction but its EXEC: what is
+#             said when it is queued
 #   live      what knock_live says, see live()
 #   upstream  path of a real server's socket: what `auto` does not answer is
 #             handed on to it
@@ -253,7 +263,12 @@ sub ask {
 sub reply {
     my ($self, $command, $octets) = @_;
 
-    $self->write($command->{conn}, $octets);
+    my $conn = $command->{conn};
+
+    $octets = executed($command, $octets) if $command->{runs};
+    $conn->{left} = [ grep { $_ != $command } @{ $conn->{left} } ];
+
+    $self->write($conn, $octets);
 }
 
 
@@ -402,7 +417,7 @@ sub _accept {
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, pack 'i', 1
         unless $self->{path};
 
-    my $conn = { socket => $socket, in => '', out => '', log => [],
+    my $conn = { socket => $socket, in => '', out => '', log => [], left => [],
                  octets => 0, at => time, n => $self->{accepted}++ };
 
     push @{ $self->{conns} }, $conn;
@@ -475,24 +490,114 @@ sub _do {
     my ($self, $command) = @_;
 
     my $conn = $command->{conn};
-    my $reply;
 
     push @{ $conn->{log} }, $command;
 
+    return $self->_queue($command) if $conn->{queue};
+
+    my $reply = $self->_reply_to($command) // return;
+    my ($name, $function) = @{ $command->{args} };
+
+    $conn->{name} = $command->{args}[2] if $name eq 'CLIENT';
+    $conn->{queue} = [$command] if $name eq 'MULTI' && $reply =~ /^\+/;
+    $self->{told} = 1 if ($function // '') eq 'knock_live';
+}
+
+
+# Answers, and says what; or leaves the command to the test.
+
+sub _reply_to {
+    my ($self, $command) = @_;
+
+    my $conn = $command->{conn};
+    my ($reply, $whole);
+
     $reply = $self->{auto}->($self, $command) if $self->{auto};
-    $reply //= $self->_upstream($command) if $self->{upstream};
+    $reply = $whole = $self->_upstream($command)
+        if !defined $reply && $self->{upstream};
     $reply //= $self->default_reply($command);
 
-    if (!defined $reply) {
-        push @{ $self->{calls} }, $command;
-        return;
+    if (!defined $reply || !length $reply) {
+        push @{ $self->{calls} }, $command if !defined $reply;
+        push @{ $conn->{left} }, $command;
+
+    } elsif ($command->{args}[0] eq 'MULTI') {
+        $self->_say($conn, $reply);
+
+    } elsif (defined $whole) {
+        $self->write($conn, ($command->{unsaid} // '') . $reply);
+
+    } else {
+        $self->reply($command, $reply);
     }
 
-    $self->reply($command, $reply) unless $conn->{closed};
+    return $reply;
+}
 
-    $conn->{named} = $command->{args}[2]
-        if $command->{args}[0] eq 'CLIENT' && $reply =~ /^\+/;
-    $self->{told} = 1 if ($command->{args}[1] // '') eq 'knock_live';
+
+# What comes of a transaction before its EXEC is said at once, as Redis does,
+# but not before the replies that are left to the test.
+
+sub _say {
+    my ($self, $conn, $octets) = @_;
+
+    return $self->write($conn, $octets) if !@{ $conn->{left} };
+
+    $conn->{unsaid} .= $octets;
+}
+
+
+# A command behind MULTI.  With EXEC all of them are one.
+
+sub _queue {
+    my ($self, $command) = @_;
+
+    my $conn = $command->{conn};
+    my $queue = $conn->{queue};
+
+    push @$queue, $command;
+
+    if ($command->{args}[0] ne 'EXEC') {
+        my $said;
+
+        $said = $self->{part}->($self, $command) if $self->{part};
+        $conn->{refused} = 'by us' if defined $said && $said =~ /^-/;
+        $said //= $self->{upstream} ? $self->_upstream($command)
+                                    : "+QUEUED\r\n";
+        $conn->{refused} //= 'by Redis' if $said =~ /^-/;
+
+        return $self->_say($conn, $said);
+    }
+
+    my $refused = delete $conn->{refused} // '';
+    my %call = (%$command, exec => $command->{raw},
+                unsaid => delete $conn->{unsaid} // '',
+                raw => join '', map { $_->{raw} } @$queue);
+
+    delete $conn->{queue};
+
+    # what the server behind knows nothing of it must not carry out
+
+    if ($refused eq 'by us') {
+        $self->_upstream({ conn => $conn,
+                           raw => "*1\r\n\$7\r\nDISCARD\r\n" })
+            if $self->{upstream};
+
+        return $self->write($conn, $call{unsaid} . error(
+            'EXECABORT Transaction discarded because of previous errors.'));
+    }
+
+    if (@$queue > 2 && !$refused) {
+        my ($push, $call) = @$queue[1, 2];
+
+        $call{args} = $call->{args};
+        $call{runs} = [ @{ $push->{args} }[2 .. $#{ $push->{args} } - 1] ];
+    }
+
+    # of the log-in it is the last, and empty
+
+    $conn->{named} = $conn->{name}
+        if length($self->_reply_to(\%call) // '') && @$queue == 2;
 }
 
 
@@ -530,7 +635,8 @@ sub live {
 }
 
 
-# Hands a command on, and gives its reply as it comes.
+# Hands a command on, and gives its reply as it comes.  Of a transaction all
+# but EXEC has been handed on before.
 
 sub _upstream {
     my ($self, $command) = @_;
@@ -539,7 +645,7 @@ sub _upstream {
         IO::Socket::UNIX->new(Peer => $self->{upstream})
         // die "$self->{upstream}: $!\n";
 
-    print {$socket} $command->{raw};
+    print {$socket} $command->{exec} // $command->{raw};
     $socket->flush;
 
     return _one_reply($socket);
@@ -620,6 +726,33 @@ sub track {
 }
 
 
+# A batch whose call does not wait for the reply to the one before it.
+
+sub full {
+    my ($event, %more) = @_;
+
+    return '[' . join(',', (track($event, %more)) x FULL) . ']';
+}
+
+
+# An action for $fake->{live}, and an event that it makes a run of, so large
+# that the call is a transaction.
+
+sub large_action {
+    return (workflows => ['w'],
+            actions => ['a', '{"key":"a","source":"segment",'
+                        . '"event":"track/Large","type":"workflows_trigger",'
+                        . '"workflow":"w","recipients":"properties.to"}']);
+}
+
+sub large {
+    my ($id, %more) = @_;
+
+    return track('Large', %more, properties => qq({"to":[{"id":"$id"}],"x":")
+                                               . "$id." x 2000 . '"}');
+}
+
+
 # The reply to a call of knock_apply: each unit is applied.  With a status
 # all events have that one, else the one that the caller gave them.
 
@@ -633,6 +766,22 @@ sub applied {
               bulk(join '', map { $status // $_->{status} } @events),
               ':' . ($runs // 0) . "\r\n");
     } units($call));
+}
+
+
+# The reply that says so once for all units.
+
+sub plain { return array(bulk('plain')) }
+
+
+# EXEC's reply, with this one of FCALL's; behind what was not said when the
+# commands were queued.
+
+sub executed {
+    my ($call, $reply) = @_;
+
+    return $call->{unsaid}
+           . array(':' . (@{ $call->{runs} } + 1) . "\r\n", $reply, "\$-1\r\n");
 }
 
 
@@ -659,7 +808,7 @@ sub units {
     shift @args;
     splice @args, 0, $nmarks + $nfields;
 
-    my @runs = splice @args, 0, $nruns;
+    my @runs = $call->{runs} ? @{ $call->{runs} } : splice @args, 0, $nruns;
     my @logs = splice @args, 0, 2 * $nlogs;
     my @counts = splice @args, 0, 2 * $ncounts;
 
@@ -709,6 +858,11 @@ sub units {
 # The event keys in a call, in order.
 
 sub events { return map { map { $_->{event} } @{ $_->{events} } } units($_[0]) }
+
+
+# The same, each once.
+
+sub names { my %seen; return grep { !$seen{$_}++ } events($_[0]) }
 
 
 # Whether an answer is what a request gets that Redis cannot serve.
