@@ -14,6 +14,7 @@ while_waiting_for_a_reply();
 while_what_is_live_is_read();
 some_of_a_call();
 before_the_call_goes_out();
+while_collected_for_the_next_call();
 pipelined_and_gone();
 applied_exactly_once();
 nothing_piles_up();
@@ -201,7 +202,12 @@ sub some_of_a_call {
 
     $fake->reply($held[0], $fake->live);
 
-    my ($first, $shared) = ($fake->call, $fake->call);
+    my $first = $fake->call;
+
+    $fake->reply($first, applied($first, 'p'));
+    like $fake->answer($clients[0])->{body}, qr/"accepted":1/, 'the first one';
+
+    my $shared = $fake->call;
 
     is_deeply [events($shared)], [map { "track/T$_" } 1 .. 5],
               'five requests that share a call';
@@ -214,11 +220,9 @@ sub some_of_a_call {
 
     my @statuses = qw(p d i p d);
 
-    $fake->reply($first, applied($first, 'p'));
     $fake->reply($shared, array(map { array(bulk('ok'), bulk($_), ":0\r\n") }
                                 @statuses));
 
-    like $fake->answer($clients[0])->{body}, qr/"accepted":1/, 'the first one';
     like $fake->answer($clients[2])->{body}, qr/"duplicates":1/,
          'three are gone, the others have their own answers (2)';
     like $fake->answer($clients[4])->{body}, qr/"accepted":1,"duplicates":0/,
@@ -238,11 +242,12 @@ sub some_of_a_call {
     }
 
     $fake->reply($held[0], $fake->live);
-    ($first, $shared) = ($fake->call, $fake->call);
+    $first = $fake->call;
+    $fake->reply($first, applied($first, 'p'));
+    $shared = $fake->call;
     $offset = -s $nginx->error_log;
     $clients[$_]->close for 2, 4;
     wait_gone($fake, $nginx, $offset, 2);
-    $fake->reply($first, applied($first, 'p'));
     $fake->reply($shared, array(bulk('stale')));
 
     my @again;
@@ -321,9 +326,8 @@ sub before_the_call_goes_out {
         is scalar(@events), 1, "gone by $how before the call: it is there";
         cmp_ok index($events[0]{runs}[0], substr $bodies[0], -40_003, 40_000),
                '>', 0, 'and whole';
-        $fake->reply($call, applied($call, 'p', 1));
 
-        # one of two that come after it
+        # one of two that come after it, and wait for its reply
 
         kill 'STOP', $worker;
         $fake->{hold} = 0;
@@ -331,13 +335,11 @@ sub before_the_call_goes_out {
         $clients[1]->$how;
         kill 'CONT', $worker;
 
-        @events = ();
+        my $next = $fake->call;
 
-        while (@events < 2) {
-            $call = $fake->call;
-            push @events, map { @{ $_->{events} } } units($call);
-            $fake->reply($call, applied($call, 'p', 1));
-        }
+        @events = map { @{ $_->{events} } } units($next);
+        $fake->reply($call, applied($call, 'p', 1));
+        $fake->reply($next, applied($next, 'p', 1));
 
         is_deeply [grep { index($events[$_ - 1]{runs}[0],
                                 substr $bodies[$_], -40_003, 40_000) < 0 }
@@ -346,6 +348,82 @@ sub before_the_call_goes_out {
         is $fake->answer($clients[2])->{status}, 200,
            'and the one that stays is answered';
         $clients[2]->close;
+    }
+
+    is_deeply [$nginx->workers], [$worker], 'the worker lives';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# Requests that wait for the reply to the call before theirs, when some of them
+# go: theirs then goes out, as long as what it is made from is there.
+
+sub while_collected_for_the_next_call {
+    my $fake = Knock::HeldRedis->new(unix => 1, live => { large_action() });
+    my $nginx = $fake->nginx;
+    my ($worker) = $nginx->workers;
+
+    for my $how (qw(close reset)) {
+        my @clients = map { $nginx->new_client } 0 .. 3;
+
+        $clients[0]->send(post('/in/dev', track('Under way')));
+
+        my $first = $fake->call;
+
+        for my $i (1 .. 3) {
+            $clients[$i]->send(post('/in/dev', large("u$i")));
+            $fake->wait_taken($clients[$i]);
+        }
+
+        $fake->run_for(0.02);
+        is_deeply $fake->{calls}, [], 'three that wait for the next call';
+        $clients[2]->$how;
+
+        my $next = $fake->call;
+        my @events = map { @{ $_->{events} } } units($next);
+
+        is_deeply [map { $_->{runs}[0] =~ /"x":"(.*?)"/ } @events],
+                  [map { "u$_." x 2000 } 1 .. 3],
+                  "one of them gone by $how: the call is whole";
+
+        # while two are under way one more waits, and is the last to go
+
+        $clients[2] = $nginx->new_client;
+        $clients[2]->send(post('/in/dev', large('u4')));
+        $fake->wait_taken($clients[2]);
+        $fake->reply($first, applied($first, 'p'));
+        is $fake->answer($clients[0])->{status}, 200, 'the first is answered';
+        $fake->run_for(0.02);
+        is_deeply $fake->{calls}, [], 'one more waits for both';
+        $fake->reply($next, applied($next, 'p', 1));
+        like $fake->answer($clients[$_])->{body}, qr/"runs":1,/,
+             "one that has stayed is answered ($_)" for 1, 3;
+
+        my $last = $fake->call;
+
+        is_deeply [events($last)], ['track/Large'], 'then it goes';
+        $fake->reply($last, applied($last, 'p', 1));
+        like $fake->answer($clients[2])->{body}, qr/"runs":1,/,
+             'and is answered';
+
+        # all of them go, and Redis too
+
+        $clients[0]->send(post('/in/dev', track('Under way')));
+        $first = $fake->call;
+
+        for my $i (1 .. 3) {
+            $clients[$i]->send(post('/in/dev', large("u$i")));
+            $fake->wait_taken($clients[$i]);
+        }
+
+        $clients[$_]->$how for 1, 2;
+        $next = $fake->call;
+        $fake->close($first->{conn});
+        ok unavailable($fake->answer($clients[$_])),
+           "Redis gone with calls under way: 503 ($_)" for 0, 3;
+        $fake->ready;
+        $fake->{calls} = [];
+        served($fake, $nginx, "gone by $how, and Redis gone");
     }
 
     is_deeply [$nginx->workers], [$worker], 'the worker lives';
@@ -462,8 +540,13 @@ sub nothing_piles_up {
 
             $http->send(post('/in/dev', track('Gone',
                 properties => '{"x":"' . 'x' x 5000 . '"}')));
-            push @calls, $fake->call;
+            $fake->wait_taken($http);
+
+            # behind the first one each goes out as its client does
+
+            push @calls, $fake->call if $n == 1;
             $n % 2 ? $http->close : $http->reset;
+            push @calls, $fake->call if $n > 1;
         }
 
         $fake->reply($_, applied($_, 'p')) for @calls;

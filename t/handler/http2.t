@@ -224,7 +224,7 @@ sub reset_in_mid_wait {
 
         my $call = $fake->call;
 
-        $h2->send(headers($stays, '/in/dev'), data($stays, track('Stays'), 1));
+        $h2->send(headers($stays, '/in/dev'), data($stays, full('Stays'), 1));
 
         my $other = $fake->call;
 
@@ -241,6 +241,29 @@ sub reset_in_mid_wait {
 
         ok !$h2->begun($gone), 'nothing on the stream that was reset';
     }
+
+    # while it is collected for the next call, which then goes out
+
+    my ($first, $gone, $stays) = map { next_stream() } 1 .. 3;
+
+    $fake->ready;
+    $h2->send(headers($first, '/in/dev'), data($first, track('First'), 1));
+
+    my $call = $fake->call;
+
+    $h2->send(map { headers($_, '/in/dev'), data($_, track("T$_"), 1) }
+                  $gone, $stays);
+    $h2->sync;
+    $h2->send(reset_stream($gone));
+
+    my $next = $fake->call;
+
+    is_deeply [events($next)], ["track/T$gone", "track/T$stays"],
+              'reset while it is collected: the call is whole';
+    $fake->reply($call, applied($call, 'p'));
+    $fake->reply($next, applied($next, 'p'));
+    is answer($_)->{status}, 200, 'others are answered' for $first, $stays;
+    ok !$h2->begun($gone), 'nothing on the stream that was reset';
 
     # while it waits for what is live
 

@@ -196,7 +196,7 @@ sub restart_in_mid_pipeline {
     my @calls;
 
     for my $i (0 .. 4) {
-        $clients[$i]->send(post('/in/dev', track("T$i")));
+        $clients[$i]->send(post('/in/dev', full("T$i")));
         push @calls, $fake->call;
     }
 
@@ -307,16 +307,25 @@ sub bounded_queue {
     my @calls;
 
     for my $i (0 .. 2) {
-        $clients[$i]->send(post('/in/dev', track("T$i")));
+        $clients[$i]->send(post('/in/dev', full("T$i")));
         push @calls, $fake->call;
     }
 
-    is_unavailable($fake->ask($clients[3], post('/in/dev', track('T3'))),
+    is_unavailable($fake->ask($clients[3], post('/in/dev', full('T3'))),
                 'one more than max_pending');
 
+    # what is collected for the next call is no command yet
+
+    $clients[3]->send(post('/in/dev', track('T3')));
+    $fake->wait_taken($clients[3]);
+    ok $clients[3]->silent(0.05), 'one that can wait for the replies waits';
     $fake->reply($_, applied($_, 'p')) for @calls;
+    push @calls, $fake->call;
+    is_deeply [events($calls[3])], ['track/T3'],
+              'and goes when nothing is under way';
+    $fake->reply($calls[3], applied($calls[3], 'p'));
     is $fake->answer($clients[$_])->{status}, 200,
-       "those before it are served ($_)" for 0 .. 2;
+       "those that were sent are served ($_)" for 0 .. 3;
 
     $fake->{serve} = 1;
     is $fake->ask($clients[3], post('/in/dev', track('T4')))->{status}, 200,
@@ -394,7 +403,7 @@ sub greeting_first {
 
     for my $n (0 .. 4) {
         is scalar(@{ $conn->{log} }), 5, "no command before reply " . ($n + 1);
-        $fake->reply($fake->{greetings}[$n], "+OK\r\n");
+        $fake->reply($fake->{greetings}[$n], $n == 4 ? array() : "+OK\r\n");
         $fake->wait_drained($conn);
         $fake->run_for(0.05) if $n < 2;
     }
@@ -402,7 +411,7 @@ sub greeting_first {
     $conn->{named} = 1;
 
     is $fake->answer($http)->{status}, 200, 'then the request is served';
-    is_deeply [map { "@{ $_->{args} }[0, 1]" } @{ $conn->{log} }[3, 4]],
+    is_deeply [map { "@{ $_->{args} }[0, 1]" } @{ $conn->{log} }[5, 6]],
               ['FCALL knock_environments', 'FCALL knock_live'],
               'by commands that come after it';
 
@@ -410,10 +419,10 @@ sub greeting_first {
 
     $fake->{greetings} = [];
     $fake->close($conn);
-    $fake->run_until('the greeting', sub { @{ $fake->{greetings} } == 3 });
+    $fake->run_until('the greeting', sub { @{ $fake->{greetings} } == 5 });
 
     is_deeply [map { $_->{args}[0] } @{ $fake->{greetings} }],
-              [qw(AUTH SELECT CLIENT)], 'the same after a reconnect';
+              [qw(AUTH SELECT CLIENT MULTI EXEC)], 'the same after a reconnect';
 
     # not let in: the flight's other replies are dropped with the connection
 
@@ -423,7 +432,7 @@ sub greeting_first {
     $http->send(post('/in/dev', track('T')));
     $fake->run_for(0.05);
     $fake->write($refused, error('WRONGPASS invalid username-password pair')
-                           . error('NOAUTH Authentication required.') x 2);
+                           . error('NOAUTH Authentication required.') x 4);
 
     is_unavailable($fake->answer($http), 'not let in');
     $fake->wait_closed($refused);

@@ -113,14 +113,20 @@ sub table {
     $fake->ready;
 
     for my $i (0 .. 2) {
-        $clients[$i]->send(post('/in/dev', track("T$i")));
+        $clients[$i]->send(post('/in/dev', full("T$i")));
         push @calls, $fake->call;
     }
 
+    my $waits = $nginx->new_client;
+
+    $waits->send(post('/in/dev', track('T')));
+    $fake->wait_taken($waits);
+
     $fake->reply($calls[0], error('READONLY replica'));
     ok unavailable($fake->answer($clients[0])), 'READONLY in a pipeline: 503';
-    ok unavailable($fake->ask($http, post('/in/dev', track('T')))),
+    ok unavailable($fake->ask($http, post('/in/dev', full('T')))),
        'nothing more goes there: 503';
+    ok unavailable($fake->answer($waits)), 'nor what waited for its call: 503';
     $fake->reply($calls[1], applied($calls[1], 'p'));
     is $fake->answer($clients[1])->{status}, 200,
        'what was on its way is waited for';
@@ -206,10 +212,11 @@ sub one_bad_apple {
     $fake->reply($held[0], $fake->live);
 
     my $first = $fake->call;
-    my $shared = $fake->call;
 
     $fake->reply($first, applied($first, 'p'));
     is $fake->answer($clients[0])->{status}, 200, 'one request by itself';
+
+    my $shared = $fake->call;
 
     is_deeply [events($shared)], ['track/T1', 'track/T2'],
               'two requests that share a call';

@@ -41,7 +41,7 @@ sub held {
     my @clients = map { $nginx->new_client } 1 .. 4;
 
     for my $i (0 .. 2) {
-        $clients[$i]->send(post('/in/dev', track("T$i")));
+        $clients[$i]->send(post('/in/dev', full("T$i")));
         push @calls, $fake->call;
     }
 
@@ -66,7 +66,7 @@ sub loaded_once {
 
         # one more, while it is being loaded
 
-        $clients[3]->send(post('/in/dev', track('T3')));
+        $clients[3]->send(post('/in/dev', full('T3')));
 
         my $other = $fake->call;
 
@@ -74,7 +74,7 @@ sub loaded_once {
 
         my @again = map { $fake->call } 0 .. 2;
 
-        is_deeply [map { events($_) } @again],
+        is_deeply [map { names($_) } @again],
                   ['track/T0', 'track/T1', 'track/T2'],
                   'those that missed it come again, in their order';
         is loads($fake), 1, 'it is loaded once for all of them';
@@ -84,9 +84,9 @@ sub loaded_once {
         $fake->reply($other, applied($other, 'd'));
         $fake->reply($_, applied($_, 'p')) for @again;
 
-        like $fake->answer($clients[3])->{body}, qr/"duplicates":1/,
+        like $fake->answer($clients[3])->{body}, qr/"duplicates":128,/,
              'the one in between';
-        like $fake->answer($clients[$_])->{body}, qr/"accepted":1/,
+        like $fake->answer($clients[$_])->{body}, qr/"accepted":128,/,
              "request $_" for 0 .. 2;
         is_deeply [$nginx->complaints], [], 'no complaints in the log';
     }

@@ -9,7 +9,7 @@ use Test::More;
 use Knock::HeldRedis;
 
 my $applied = qr/^\{"accepted":1,"duplicates":0,"ignored":0,"runs":0,/;
-my $repeated = qr/^\{"accepted":0,"duplicates":1,"ignored":0,"runs":0,/;
+my $ignored = qr/^\{"accepted":0,"duplicates":0,"ignored":1,"runs":0,/;
 
 
 for my $where ('a unix socket', 'TCP') {
@@ -21,6 +21,7 @@ for my $where ('a unix socket', 'TCP') {
     in_two_parts($where, $fake, $http);
     octet_by_octet($where, $fake, $http);
     two_in_one_read($where, $fake, $nginx);
+    one_at_a_time($where, $fake, $nginx);
     large($where, $fake, $http);
 
     is scalar(@{ $fake->{conns} }), 1, "$where: one connection did it all";
@@ -93,7 +94,7 @@ sub two_in_one_read {
     my @calls;
 
     for my $i (0 .. 2) {
-        $clients[$i]->send(post('/in/dev', track("T$i")));
+        $clients[$i]->send(post('/in/dev', full("T$i")));
         push @calls, $fake->call;
     }
 
@@ -104,16 +105,77 @@ sub two_in_one_read {
     $fake->reply($calls[0], $replies[0] . $replies[1]
                             . substr $replies[2], 0, 9);
 
-    like $fake->answer($clients[0])->{body}, $applied,
+    like $fake->answer($clients[0])->{body}, qr/^\{"accepted":128,/,
          "$where: the first of two replies in one read";
-    like $fake->answer($clients[1])->{body}, $repeated,
+    like $fake->answer($clients[1])->{body}, qr/"duplicates":128,/,
          "$where: the second of two replies in one read";
     ok $clients[2]->silent(0.05), "$where: the third one is not complete";
 
     $fake->reply($calls[2], substr $replies[2], 9);
 
-    like $fake->answer($clients[2])->{body}, qr/"ignored":1/,
+    like $fake->answer($clients[2])->{body}, qr/"ignored":128,/,
          "$where: the third one";
+}
+
+
+# One call at a time: what comes meanwhile shares the next one.  One reply may
+# answer all of its units.
+
+sub one_at_a_time {
+    my ($where, $fake, $nginx) = @_;
+
+    my @clients = map { $nginx->new_client } 0 .. 3;
+
+    $clients[0]->send(post('/in/dev', track('T0')));
+
+    my $first = $fake->call;
+
+    is_deeply [events($first)], ['track/T0'],
+              "$where: a worker that has nothing under way sends at once";
+
+    for my $i (1 .. 3) {
+        $clients[$i]->send(post('/in/dev', track("T$i")));
+        $fake->wait_taken($clients[$i]);
+    }
+
+    $fake->run_for(0.05);
+    is_deeply $fake->{calls}, [],
+              "$where: what comes meanwhile waits for the reply";
+
+    $fake->reply($first, plain());
+
+    my $next = $fake->call;
+
+    is_deeply [events($next)], [map { "track/T$_" } 1 .. 3],
+              "$where: and is the next call";
+    like $fake->answer($clients[0])->{body}, $ignored,
+         "$where: as expected, of one request";
+    $fake->reply($next, plain());
+    like $fake->answer($clients[$_])->{body}, $ignored,
+         "$where: as expected, of several (request $_)" for 1 .. 3;
+
+    # beside a call that is under way goes only what would be too much
+
+    $clients[0]->send(post('/in/dev', track('T0')));
+    $first = $fake->call;
+    $clients[1]->send(post('/in/dev', track('T1')));
+    $fake->wait_taken($clients[1]);
+    $clients[2]->send(post('/in/dev', full('T2')));
+    $next = $fake->call;
+    is_deeply [names($next)], ['track/T1', 'track/T2'],
+              "$where: too many events do not wait, nor what is with them";
+    $clients[3]->send(post('/in/dev', track('T3')));
+    $fake->wait_taken($clients[3]);
+    $fake->reply($first, plain());
+    $fake->reply($next, plain());
+    like $fake->answer($clients[2])->{body}, qr/"ignored":128,/,
+         "$where: and are answered";
+    like $fake->answer($clients[$_])->{body}, $ignored,
+         "$where: each by itself (request $_)" for 0, 1;
+    $next = $fake->call;
+    $fake->reply($next, plain());
+    like $fake->answer($clients[3])->{body}, $ignored,
+         "$where: and so is the one behind them";
 }
 
 
@@ -338,7 +400,7 @@ sub late {
     my @calls;
 
     for my $i (0 .. 2) {
-        $clients[$i]->send(post('/in/dev', track("T$i")));
+        $clients[$i]->send(post('/in/dev', full("T$i")));
         push @calls, $fake->call;
     }
 
@@ -405,7 +467,7 @@ sub client_gone {
         my $first = $fake->call;
         my $offset = -s $nginx->error_log;
 
-        $stays->send(post('/in/dev', track('Stays')));
+        $stays->send(post('/in/dev', full('Stays')));
 
         my $second = $fake->call;
 
@@ -418,7 +480,7 @@ sub client_gone {
         $fake->reply($first, applied($first, 'd'));
         $fake->reply($second, applied($second, 'p'));
 
-        like $fake->answer($stays)->{body}, $applied,
+        like $fake->answer($stays)->{body}, qr/^\{"accepted":128,/,
              "$where: the reply for a request gone by $how goes to nobody";
     }
 

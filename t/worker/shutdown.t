@@ -73,10 +73,15 @@ sub in_flight {
     my @clients = map { $nginx->new_client } 1 .. 3;
     my @calls;
 
-    for my $i (0 .. 2) {
-        $clients[$i]->send(post('/in/dev', track("T$i")));
+    # two of them have their calls, the third waits for its own
+
+    for my $i (0, 1) {
+        $clients[$i]->send(post('/in/dev', full("T$i")));
         push @calls, $fake->call;
     }
+
+    $clients[2]->send(post('/in/dev', track('T2')));
+    $fake->wait_taken($clients[2]);
 
     tell_workers($fake, $nginx, $signal, $worker);
     $fake->run_for(0.3);
@@ -85,6 +90,12 @@ sub in_flight {
     ok !$calls[0]{conn}{closed}, "$signal: and so does its connection";
 
     $fake->reply($_, applied($_, 'p')) for @calls;
+
+    my $last = $fake->call;
+
+    is_deeply [events($last)], ['track/T2'],
+              "$signal: what waited for its call has it";
+    $fake->reply($last, applied($last, 'p'));
     is $fake->answer($clients[$_])->{status}, 200,
        "$signal: what was in flight is answered ($_)" for 0 .. 2;
 
@@ -308,10 +319,15 @@ sub at_once {
     my @clients = map { $nginx->new_client } 1 .. 3;
     my @calls;
 
-    for my $http (@clients) {
-        $http->send(post('/in/dev', track('T')));
+    # two of them have their calls, the third waits for its own
+
+    for my $http (@clients[0, 1]) {
+        $http->send(post('/in/dev', full('T')));
         push @calls, $fake->call;
     }
+
+    $clients[2]->send(post('/in/dev', track('T')));
+    $fake->wait_taken($clients[2]);
 
     kill 'TERM', $nginx->pid;
     wait_ended($fake, $worker, 'TERM');

@@ -128,9 +128,12 @@ sub reloaded_in_flight {
     my @clients = map { $nginx->new_client } 1 .. 3;
     my @calls;
 
+    # one is under way, the others are collected for the next call
+
     for my $i (0 .. 2) {
         $clients[$i]->send(post('/in/dev', track("T$i")));
-        push @calls, $fake->call;
+        push @calls, $fake->call if $i == 0;
+        $fake->wait_taken($clients[$i]);
     }
 
     reload($fake, $nginx);
@@ -141,6 +144,10 @@ sub reloaded_in_flight {
     # one client goes meanwhile
 
     $clients[1]->close;
+    push @calls, $fake->call;
+    is_deeply [events($calls[1])], ['track/T1', 'track/T2'],
+              'what was collected goes out over it';
+    is $calls[1]{conn}, $calls[0]{conn}, 'not over another one';
     $fake->reply($_, applied($_, 'p')) for @calls;
     is $fake->answer($clients[$_])->{status}, 200,
        "what was in flight is answered ($_)" for 0, 2;
