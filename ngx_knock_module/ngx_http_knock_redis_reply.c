@@ -11,6 +11,9 @@
 #define NGX_HTTP_KNOCK_REDIS_RESENDS         2
 #define NGX_HTTP_KNOCK_REDIS_COMPLAIN_EVERY  30000
 
+#define NGX_HTTP_KNOCK_REDIS_ABORTED                                         \
+    "EXECABORT Transaction discarded because of: "
+
 
 typedef enum {
     NGX_HTTP_KNOCK_REDIS_FAIL = 0,     /* would fail again: ERROR */
@@ -30,9 +33,14 @@ typedef struct {
 static void ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_t *redis);
 static void ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis,
     redisReply *reply);
+static void ngx_http_knock_redis_stray(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd);
+static ngx_int_t ngx_http_knock_redis_fits(
+    ngx_http_knock_redis_command_t *cmd, redisReply *reply);
 static redisReply *ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd, redisReply *reply,
     redisReply *refusal);
+static void ngx_http_knock_redis_unwrap(redisReply *reply);
 static const ngx_http_knock_redis_error_t *ngx_http_knock_redis_find_error(
     redisReply *reply);
 static void ngx_http_knock_redis_complain(ngx_http_knock_redis_t *redis,
@@ -242,16 +250,19 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
     if (cmd == NULL
         || (cmd->buf.pos < cmd->buf.last && cmd->part + 1 == cmd->parts))
     {
-        redis->stats.strays++;
-        ngx_http_knock_redis_fail(redis, 0,
-                                  "a reply came that was not asked for; check "
-                                  "what listens there");
+        ngx_http_knock_redis_stray(redis, cmd);
         return;
     }
 
     redis->active_at = ngx_current_msec;
 
     if (cmd->parts > 1) {
+
+        if (!ngx_http_knock_redis_fits(cmd, reply)) {
+            ngx_http_knock_redis_stray(redis, cmd);
+            return;
+        }
+
         reply = ngx_http_knock_redis_part(redis, cmd, reply, &refusal);
 
         if (reply == NULL) {
@@ -265,6 +276,8 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
                                   &why);
         return;
     }
+
+    ngx_http_knock_redis_unwrap(reply);
 
     error = ngx_http_knock_redis_find_error(reply);
 
@@ -308,6 +321,49 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
         ngx_http_knock_redis_why(redis, "%V", &why);
         redis->draining = 1;
     }
+}
+
+
+static void
+ngx_http_knock_redis_stray(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd)
+{
+    redis->stats.strays++;
+
+    if (cmd && cmd->parts > 1 && cmd->refused.len) {
+        ngx_http_knock_redis_fail(redis, 0,
+                                  "what was to be done together was done one "
+                                  "by one, as Redis said \"%V\"",
+                                  &cmd->refused);
+        return;
+    }
+
+    ngx_http_knock_redis_fail(redis, 0,
+                              "a reply came that was not asked for; check "
+                              "what listens there");
+}
+
+
+/*
+ * Whether this can be the next reply to a transaction: +OK, +QUEUED and in the
+ * end a reply to each command between MULTI and EXEC, or an error in place of
+ * any of them.  With one too many all later ones would be mistaken.
+ */
+
+static ngx_int_t
+ngx_http_knock_redis_fits(ngx_http_knock_redis_command_t *cmd,
+    redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_ERROR) {
+        return 1;
+    }
+
+    if (cmd->part + 1 < cmd->parts) {
+        return reply->type == REDIS_REPLY_STATUS;
+    }
+
+    return reply->type == REDIS_REPLY_ARRAY
+           && reply->elements == cmd->parts - 2;
 }
 
 
@@ -356,7 +412,7 @@ ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
         return refusal;
     }
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= cmd->answer) {
+    if (reply->type == REDIS_REPLY_ERROR) {
         return reply;
     }
 
@@ -367,6 +423,27 @@ ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
     }
 
     return reply->element[cmd->answer];
+}
+
+
+/*
+ * What Redis has against EXEC itself, as memory ran out or it has become a
+ * replica since the commands were queued, stands behind words of EXEC's own.
+ */
+
+static void
+ngx_http_knock_redis_unwrap(redisReply *reply)
+{
+    size_t  len;
+
+    len = sizeof(NGX_HTTP_KNOCK_REDIS_ABORTED) - 1;
+
+    if ((size_t) reply->len > len
+        && ngx_memcmp(reply->str, NGX_HTTP_KNOCK_REDIS_ABORTED, len) == 0)
+    {
+        reply->str += len;
+        reply->len -= len;
+    }
 }
 
 

@@ -50,6 +50,7 @@ use constant TIOCOUTQ => 0x5411;
 #             leave the command to what follows; an empty reply is none
 #   part      the same for each command of a transaction but its EXEC: what is
 #             said when it is queued
+#   late      that is said with EXEC's reply, not at once
 #   live      what knock_live says, see live()
 #   upstream  path of a real server's socket: what `auto` does not answer is
 #             handed on to it
@@ -263,12 +264,22 @@ sub ask {
 sub reply {
     my ($self, $command, $octets) = @_;
 
+    $octets = executed($command, $octets) if $command->{runs};
+
+    $self->reply_whole($command, $octets);
+}
+
+
+# The same of a transaction where these are EXEC's octets, not FCALL's.
+
+sub reply_whole {
+    my ($self, $command, $octets) = @_;
+
     my $conn = $command->{conn};
 
-    $octets = executed($command, $octets) if $command->{runs};
     $conn->{left} = [ grep { $_ != $command } @{ $conn->{left} } ];
 
-    $self->write($conn, $octets);
+    $self->write($conn, ($command->{unsaid} // '') . $octets);
 }
 
 
@@ -525,7 +536,7 @@ sub _reply_to {
         $self->_say($conn, $reply);
 
     } elsif (defined $whole) {
-        $self->write($conn, ($command->{unsaid} // '') . $reply);
+        $self->reply_whole($command, $reply);
 
     } else {
         $self->reply($command, $reply);
@@ -541,7 +552,8 @@ sub _reply_to {
 sub _say {
     my ($self, $conn, $octets) = @_;
 
-    return $self->write($conn, $octets) if !@{ $conn->{left} };
+    return $self->write($conn, $octets)
+        if !$self->{late} && !@{ $conn->{left} };
 
     $conn->{unsaid} .= $octets;
 }
@@ -774,14 +786,12 @@ sub applied {
 sub plain { return array(bulk('plain')) }
 
 
-# EXEC's reply, with this one of FCALL's; behind what was not said when the
-# commands were queued.
+# EXEC's reply, with this one of FCALL's.
 
 sub executed {
     my ($call, $reply) = @_;
 
-    return $call->{unsaid}
-           . array(':' . (@{ $call->{runs} } + 1) . "\r\n", $reply, "\$-1\r\n");
+    return array(':' . (@{ $call->{runs} } + 1) . "\r\n", $reply, "\$-1\r\n");
 }
 
 
