@@ -16,6 +16,7 @@ my $applied = qr/^\{"accepted":1,"duplicates":0,"ignored":0,"runs":1,/;
 one_call();
 split_replies();
 early_replies();
+beside_another();
 no_replies();
 replies_one_too_many();
 refused();
@@ -116,7 +117,8 @@ sub one_call {
         like $push->[2], qr/^\{"id":.*"id":"u1"/, 'each as it is';
         is scalar(grep { $_ eq $token } @$fcall), 1,
            'the function is told the token behind them';
-        is scalar(grep { /^\{"id":.*"trigger_id"/ } @$fcall), 0, 'but not the runs';
+        is scalar(grep { /^\{"id":.*"trigger_id"/ } @$fcall), 0,
+           'but not the runs';
         is_deeply [@$guard[2 .. 5]],
                   [1, 'knock:{development}:runs', $token, 2],
                   'the guard knows it too, and how many they are';
@@ -213,7 +215,7 @@ sub split_replies {
             unless $answer->{body} =~ $applied;
     }
 
-    cmp_ok $at, '>', 60, 'replies are split at each of ' . ($at - 1) . ' places';
+    cmp_ok $at, '>', 60, 'replies are split at each of ' . --$at . ' places';
     is_deeply \@wrong, [], 'and are the same';
 
     $http->send(post('/in/dev', large('u1')));
@@ -237,7 +239,6 @@ sub split_replies {
 sub early_replies {
     my ($fake, $nginx, $http) = held();
     my ($conn) = $fake->open_conns;
-    my $other = $nginx->new_client;
 
     $conn->{deaf} = 1;
     $http->send(post('/in/dev', '[' . join(',', map { large("u$_") } 1 .. 600)
@@ -260,6 +261,43 @@ sub early_replies {
     like $fake->answer($http)->{body}, qr/^\{"accepted":600,.*"runs":600,/,
          'and is answered';
     is $fake->open_conns, 1, 'over the same connection';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# A call that has grown large does not wait for the reply to the one before it.
+
+sub beside_another {
+    my ($fake, $nginx, $http) = held();
+    my @clients = map { $nginx->new_client } 0 .. 2;
+
+    $http->send(post('/in/dev', track('T')));
+
+    my $first = $fake->call;
+
+    for my $i (0, 1) {
+        $clients[$i]->send(post('/in/dev', '[' . join(',', map {
+            large("u$i-$_") } 1 .. 14) . ']'));
+        $fake->wait_taken($clients[$i]);
+    }
+
+    my $call = $fake->call;
+
+    is scalar(@{ $call->{runs} }), 28, 'a quarter of a megabyte goes at once';
+
+    $clients[2]->send(post('/in/dev', large('small')));
+    $fake->wait_taken($clients[2]);
+    $fake->run_for(0.05);
+    is_deeply $fake->{calls}, [], 'what is less waits for both replies';
+    $fake->reply($first, applied($first, 'p'));
+    $fake->reply($call, plain());
+
+    my $next = $fake->call;
+
+    is scalar(@{ $next->{runs} }), 1, 'and goes then';
+    $fake->reply($next, plain());
+    is $fake->answer($_)->{status}, 200, 'each is answered'
+        for $http, @clients;
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
@@ -845,9 +883,10 @@ _EOS_
          'who waits for runs has not been given any';
     redis(qw(FUNCTION FLUSH));
 
-    like $fake->ask($http, post('/in/dev', '[' . join(',', map { comment("c$_") }
-                                                      1 .. 4) . ']'))->{body},
-         qr/"runs":4,/, 'four runs for four who wait';
+    my $body = '[' . join(',', map { comment("c$_") } 1 .. 4) . ']';
+
+    like $fake->ask($http, post('/in/dev', $body))->{body}, qr/"runs":4,/,
+         'four runs for four who wait';
 
     my @runs = map { $_->_reply } @consumers;
 
@@ -901,6 +940,7 @@ sub flushed_under_load {
               'flushed under load: every run is there once';
     is scalar(keys %seen), scalar(@sent),
        'flushed under load: nothing else is among the runs'
-       or diag join "\n", map { substr $_, 0, 80 } grep { /^no run/ } keys %seen;
+       or diag join "\n", map { substr $_, 0, 80 }
+                          grep { /^no run/ } keys %seen;
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
