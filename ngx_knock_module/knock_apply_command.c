@@ -5,10 +5,14 @@
 /* with as many bytes of runs in a call it pays to push them outside of Lua */
 #define KNOCK_APPLY_PUSH   4096
 
-/* takes off the runs that were pushed, and the token, if that is still there */
+/*
+ * Takes off the token, if that is still there, and the runs that were pushed
+ * in front of it.  It has no command that knock_apply does without, so that
+ * nobody may be allowed the one and not the other.
+ */
 #define KNOCK_APPLY_GUARD                                                    \
     "if redis.call('LINDEX',KEYS[1],-1)==ARGV[1] then "                      \
-    "redis.call('LTRIM',KEYS[1],0,-1-ARGV[2]) end"
+    "redis.call('RPOP',KEYS[1],ARGV[2]) end"
 
 
 static void knock_apply_end(knock_command_t *command,
