@@ -159,6 +159,9 @@ sub machine {
     my ($memory) = slurp('/proc/meminfo') =~ /^MemTotal:\s*(\d+)/m;
     my ($system, undef, $kernel, undef, $machine) = POSIX::uname();
 
+    # what a distributor or a host adds behind its version is of no interest
+    $kernel =~ s/^(\d[\d.]*).*/$1/;
+
     return { cpu => $cpu // 'unknown', cpus => scalar(my @cpus = cpus()),
              memory_mb => int(($memory // 0) / 1024),
              kernel => "$system $kernel $machine" };
