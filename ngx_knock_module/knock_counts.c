@@ -15,7 +15,7 @@ knock_counts_init(knock_counts_t *counts, knock_arena_t *arena)
     counts->last = &counts->first;
     counts->map = knock_map_create(arena, 0);
 
-    knock_buf_init(&counts->tally, arena, 16 * sizeof(knock_count_t *));
+    knock_buf_init(&counts->tally, arena, 16 * sizeof(void *));
 
     return counts->map && !counts->tally.failed ? KNOCK_OK : KNOCK_ERROR;
 }
@@ -25,6 +25,7 @@ size_t
 knock_counts_add(knock_counts_t *counts, size_t catalogue,
     const knock_str_t *key, const knock_str_t *sample, size_t event)
 {
+    void           *p;
     knock_count_t  *count;
 
     count = knock_counts_find(counts, catalogue, key);
@@ -32,7 +33,8 @@ knock_counts_add(knock_counts_t *counts, size_t catalogue,
         return 0;
     }
 
-    knock_buf_add(&counts->tally, &count, sizeof(count));
+    p = count;
+    knock_buf_add(&counts->tally, &p, sizeof(p));
 
     if (counts->tally.failed) {
         counts->tally.failed = 0;
@@ -86,13 +88,15 @@ knock_counts_find(knock_counts_t *counts, size_t catalogue,
 void
 knock_counts_rewind(knock_counts_t *counts, size_t nevents)
 {
+    void           *p;
     knock_count_t  *count;
 
     while (counts->nevents > nevents) {
         counts->nevents--;
-        counts->tally.len -= sizeof(count);
+        counts->tally.len -= sizeof(p);
 
-        memcpy(&count, counts->tally.data + counts->tally.len, sizeof(count));
+        memcpy(&p, counts->tally.data + counts->tally.len, sizeof(p));
+        count = p;
 
         count->events--;
 

@@ -371,7 +371,7 @@ sub while_collected_for_the_next_call {
         my $first = $fake->call;
 
         for my $i (1 .. 3) {
-            $clients[$i]->send(post('/in/dev', large("u$i")));
+            $clients[$i]->send(post('/in/dev', large_track("u$i")));
             $fake->wait_taken($clients[$i]);
         }
 
@@ -389,7 +389,7 @@ sub while_collected_for_the_next_call {
         # while two are under way one more waits, and is the last to go
 
         $clients[2] = $nginx->new_client;
-        $clients[2]->send(post('/in/dev', large('u4')));
+        $clients[2]->send(post('/in/dev', large_track('u4')));
         $fake->wait_taken($clients[2]);
         $fake->reply($first, applied($first, 'p'));
         is $fake->answer($clients[0])->{status}, 200, 'the first is answered';
@@ -412,7 +412,7 @@ sub while_collected_for_the_next_call {
         $first = $fake->call;
 
         for my $i (1 .. 3) {
-            $clients[$i]->send(post('/in/dev', large("u$i")));
+            $clients[$i]->send(post('/in/dev', large_track("u$i")));
             $fake->wait_taken($clients[$i]);
         }
 

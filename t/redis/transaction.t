@@ -71,7 +71,7 @@ sub served {
     my $http = $nginx->new_client;
 
     $fake->ready;
-    $http->send(post('/in/dev', large('next')));
+    $http->send(post('/in/dev', large_track('next')));
 
     my $call = $fake->call;
 
@@ -101,7 +101,7 @@ sub one_call {
     for my $reply (\&plain, sub { applied($_[0], 'p', 1) }) {
         my $before = @{ $conn->{log} };
 
-        $http->send(post('/in/dev', large('u1')));
+        $http->send(post('/in/dev', large_track('u1')));
         $call = $fake->call;
 
         my @sent = map { $_->{args} } @{ $conn->{log} }
@@ -138,7 +138,7 @@ sub one_call {
     my @clients = map { $nginx->new_client } 1 .. 2;
 
     for my $i (0, 1) {
-        $clients[$i]->send(post('/in/dev', large("u$i")));
+        $clients[$i]->send(post('/in/dev', large_track("u$i")));
         $fake->wait_taken($clients[$i]);
     }
 
@@ -155,7 +155,7 @@ sub one_call {
 
     # what the function says otherwise
 
-    $http->send(post('/in/dev', large('u1')));
+    $http->send(post('/in/dev', large_track('u1')));
     $call = $fake->call;
     $fake->reply($call, array(bulk('stale')));
     $call = $fake->call;
@@ -170,7 +170,7 @@ sub one_call {
     # what no function of ours says
 
     for my $reply ("+OK\r\n", ":1\r\n", "\$-1\r\n", array(), array(":1\r\n")) {
-        $http->send(post('/in/dev', large('u1')));
+        $http->send(post('/in/dev', large_track('u1')));
         $call = $fake->call;
         $fake->reply($call, $reply);
         is $fake->answer($http)->{status}, 500,
@@ -199,7 +199,7 @@ sub split_replies {
     my $at;
 
     for ($at = 1; $at < $length; $at++) {
-        $http->send(post('/in/dev', large('u1')));
+        $http->send(post('/in/dev', large_track('u1')));
 
         my $call = $fake->call;
         my $octets = whole($call, applied($call, 'p', 1));
@@ -218,7 +218,7 @@ sub split_replies {
     cmp_ok $at, '>', 60, 'replies are split at each of ' . --$at . ' places';
     is_deeply \@wrong, [], 'and are the same';
 
-    $http->send(post('/in/dev', large('u1')));
+    $http->send(post('/in/dev', large_track('u1')));
 
     my $call = $fake->call;
 
@@ -241,7 +241,8 @@ sub early_replies {
     my ($conn) = $fake->open_conns;
 
     $conn->{deaf} = 1;
-    $http->send(post('/in/dev', '[' . join(',', map { large("u$_") } 1 .. 600)
+    $http->send(post('/in/dev',
+                     '[' . join(',', map { large_track("u$_") } 1 .. 600)
                                 . ']'));
     $fake->run_until('the text to begin', sub {
         $fake->take($conn, 100);
@@ -280,7 +281,7 @@ sub beside_another {
 
     while (@clients < 40 && !@{ $fake->{calls} }) {
         push @clients, $nginx->new_client;
-        $clients[-1]->send(post('/in/dev', large('u' . @clients)));
+        $clients[-1]->send(post('/in/dev', large_track('u' . @clients)));
         $fake->wait_taken($clients[-1]);
         $fake->run_for(0.02);
     }
@@ -292,7 +293,7 @@ sub beside_another {
     cmp_ok length $call->{raw}, '>', 128 * 1024,
            'they are a quarter of a megabyte, or half of it without samples';
 
-    $small->send(post('/in/dev', large('small')));
+    $small->send(post('/in/dev', large_track('small')));
     $fake->wait_taken($small);
     $fake->run_for(0.05);
     is_deeply $fake->{calls}, [], 'what is less waits for both replies';
@@ -331,7 +332,7 @@ sub no_replies {
         my ($first, $reply, $what) = @$_;
 
         $fake->ready;
-        $http->send(post('/in/dev', large('u1')));
+        $http->send(post('/in/dev', large_track('u1')));
 
         my $call = $fake->call;
         my $offset = -s $nginx->error_log;
@@ -356,13 +357,14 @@ sub replies_one_too_many {
     my ($fake, $nginx, $http) = held(late => 1);
     my $other = $nginx->new_client;
 
-    $http->send(post('/in/dev', large('u1')));
+    $http->send(post('/in/dev', large_track('u1')));
 
     my $call = $fake->call;
 
     $fake->write($call->{conn}, "+OK\r\n");
     $fake->wait_drained($call->{conn});
-    $other->send(post('/in/dev', '[' . join(',', (large('u2')) x 128) . ']'));
+    $other->send(post('/in/dev',
+                      '[' . join(',', (large_track('u2')) x 128) . ']'));
 
     my $next = $fake->call;
 
@@ -374,7 +376,7 @@ sub replies_one_too_many {
     # and one after the end
 
     $fake->ready;
-    $http->send(post('/in/dev', large('u1')));
+    $http->send(post('/in/dev', large_track('u1')));
     $call = $fake->call;
     $fake->reply_whole($call, executed($call, plain()) . "+OK\r\n");
     like $fake->answer($http)->{body}, $applied, 'a reply behind EXEC\'s';
@@ -440,7 +442,7 @@ sub refused {
             my $offset = -s $nginx->error_log;
 
             $http->send(post('/in/dev', $way eq 'alone' ? track('T')
-                                                        : large('u1')));
+                                                        : large_track('u1')));
 
             if ($ways{$way}) {
                 my $call = $fake->call;
@@ -475,11 +477,11 @@ sub library {
     for my $reply ('ERR Function not found',
                    'KNOCKLIB version 0 is older than its caller, load 3')
     {
-        $http->send(post('/in/dev', large('u1')));
+        $http->send(post('/in/dev', large_track('u1')));
 
         my $call = $fake->call;
 
-        $other->send(post('/in/dev', large('u2')));
+        $other->send(post('/in/dev', large_track('u2')));
         $fake->wait_taken($other);
         $fake->reply($call, error($reply));
 
@@ -503,7 +505,7 @@ sub library {
 
     my $sent = 0;
 
-    $http->send(post('/in/dev', large('u1')));
+    $http->send(post('/in/dev', large_track('u1')));
     $fake->run_until('an answer', sub {
         while (my $call = shift @{ $fake->{calls} }) {
             $sent++;
@@ -527,7 +529,7 @@ sub gone_meanwhile {
     for my $how (qw(close reset)) {
         my $gone = $nginx->new_client;
 
-        $gone->send(post('/in/dev', large('u1')));
+        $gone->send(post('/in/dev', large_track('u1')));
 
         my $call = $fake->call;
         my $offset = -s $nginx->error_log;

@@ -33,7 +33,7 @@ use Time::HiRes qw(time);
 use Knock::Nginx;
 use Knock::Server qw(wait_for);
 
-our @EXPORT = qw(post track full large_action large units events names applied
+our @EXPORT = qw(post track full large_action large_track units events names applied
                  plain executed bulk array error unavailable);
 
 use constant TIMEOUT => 60;
@@ -757,7 +757,7 @@ sub large_action {
                         . '"workflow":"w","recipients":"properties.to"}']);
 }
 
-sub large {
+sub large_track {
     my ($id, %more) = @_;
 
     return track('Large', %more, properties => qq({"to":[{"id":"$id"}],"x":")
