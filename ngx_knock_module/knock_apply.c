@@ -17,7 +17,7 @@
 /* how far the lists of a call had come before a unit */
 
 typedef struct {
-    size_t  marks, fields, runs, logs, texts;
+    size_t  marks, packs, runs, logs, texts;
     size_t  numbers, must, ops, log_keys, counted;
     size_t  nevents, bytes, run_bytes;
 } knock_apply_place_t;
@@ -35,6 +35,8 @@ static void knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
 static int knock_apply_mark(knock_apply_t *apply,
     const knock_unit_event_t *event);
 static void knock_apply_op(knock_apply_t *apply, const knock_op_t *op);
+static void knock_apply_brought(knock_apply_t *apply, size_t entity,
+    size_t n);
 static void knock_apply_field(knock_apply_t *apply, knock_buf_t *pack,
     const knock_field_t *field, size_t i);
 static void knock_apply_packed(knock_buf_t *pack, const knock_str_t *str);
@@ -68,12 +70,13 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
 
     knock_strs_init(&apply->keys, arena);
     knock_strs_init(&apply->marks, arena);
-    knock_strs_init(&apply->fields, arena);
+    knock_strs_init(&apply->packs, arena);
     knock_strs_init(&apply->runs, arena);
     knock_strs_init(&apply->logs, arena);
     knock_strs_init(&apply->texts, arena);
 
     knock_buf_init(&apply->roles, arena, 64);
+    knock_buf_init(&apply->brought, arena, 64 * sizeof(size_t));
     knock_buf_init(&apply->numbers, arena, 256);
     knock_buf_init(&apply->must, arena, 64);
     knock_buf_init(&apply->ops, arena, 64);
@@ -103,6 +106,8 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
 size_t
 knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
 {
+    static const size_t  nothing = 0;
+
     size_t   n;
     void    *found;
 
@@ -115,8 +120,9 @@ knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
 
     knock_strs_add(&apply->keys, key);
     knock_buf_add_char(&apply->roles, 0);
+    knock_buf_add(&apply->brought, &nothing, sizeof(size_t));
 
-    if (apply->keys.failed || apply->roles.failed
+    if (apply->keys.failed || apply->roles.failed || apply->brought.failed
         || knock_map_set(apply->indexes, key, (void *) (uintptr_t) (n + 1))
            != KNOCK_OK)
     {
@@ -124,6 +130,8 @@ knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
         apply->keys.failed = 0;
         apply->roles.len = n;
         apply->roles.failed = 0;
+        apply->brought.len = n * sizeof(size_t);
+        apply->brought.failed = 0;
         return 0;
     }
 
@@ -167,7 +175,7 @@ static void
 knock_apply_place(const knock_apply_t *apply, knock_apply_place_t *place)
 {
     place->marks = apply->marks.n;
-    place->fields = apply->fields.n;
+    place->packs = apply->packs.n;
     place->runs = apply->runs.n;
     place->logs = apply->logs.n;
     place->texts = apply->texts.n;
@@ -188,7 +196,7 @@ static void
 knock_apply_rewind(knock_apply_t *apply, const knock_apply_place_t *place)
 {
     apply->marks.n = place->marks;
-    apply->fields.n = place->fields;
+    apply->packs.n = place->packs;
     apply->runs.n = place->runs;
     apply->logs.n = place->logs;
     apply->texts.n = place->texts;
@@ -201,7 +209,7 @@ knock_apply_rewind(knock_apply_t *apply, const knock_apply_place_t *place)
     apply->run_bytes = place->run_bytes;
 
     apply->marks.failed = 0;
-    apply->fields.failed = 0;
+    apply->packs.failed = 0;
     apply->runs.failed = 0;
     apply->logs.failed = 0;
     apply->texts.failed = 0;
@@ -218,10 +226,10 @@ knock_apply_rewind(knock_apply_t *apply, const knock_apply_place_t *place)
 static int
 knock_apply_check(const knock_apply_t *apply)
 {
-    return apply->failed || apply->marks.failed || apply->fields.failed
+    return apply->failed || apply->marks.failed || apply->packs.failed
            || apply->runs.failed || apply->logs.failed || apply->texts.failed
-           || apply->roles.failed || apply->numbers.failed
-           || apply->must.failed || apply->ops.failed
+           || apply->roles.failed || apply->brought.failed
+           || apply->numbers.failed || apply->must.failed || apply->ops.failed
            || apply->log_keys.failed
            ? KNOCK_ERROR : KNOCK_OK;
 }
@@ -348,13 +356,14 @@ knock_apply_mark(knock_apply_t *apply, const knock_unit_event_t *event)
 static void
 knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
 {
-    size_t                 j, nobjects;
+    size_t                 j, nobjects, before;
     knock_buf_t            pack;
     const knock_field_t   *field;
     const knock_upsert_t  *upsert;
 
     upsert = op->upsert;
     nobjects = 0;
+    before = apply->bytes;
 
     knock_buf_init(&pack, apply->arena, 16 + 16 * upsert->nfields);
 
@@ -394,6 +403,31 @@ knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
     knock_buf_add_bits(&apply->ops, op->entity, 16);
 
     apply->roles.data[op->entity - 1] |= KNOCK_ROLE_UPSERTED;
+
+    knock_apply_brought(apply, op->entity, apply->bytes - before);
+}
+
+
+/*
+ * Units that bring little each, and need no look at what is stored, may bring
+ * an entity much in one call: then it is looked at between them.
+ */
+
+static void
+knock_apply_brought(knock_apply_t *apply, size_t entity, size_t n)
+{
+    size_t          bytes;
+    unsigned char  *p;
+
+    p = apply->brought.data + (entity - 1) * sizeof(size_t);
+
+    memcpy(&bytes, p, sizeof(size_t));
+    bytes += n;
+    memcpy(p, &bytes, sizeof(size_t));
+
+    if (bytes >= KNOCK_CHECK_BYTES) {
+        apply->plain = 0;
+    }
 }
 
 
@@ -447,7 +481,7 @@ knock_apply_pack(knock_apply_t *apply, const knock_buf_t *pack)
         return;
     }
 
-    knock_apply_string(apply, &apply->fields, &s);
+    knock_apply_string(apply, &apply->packs, &s);
 }
 
 

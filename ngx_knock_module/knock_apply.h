@@ -25,14 +25,15 @@ typedef struct {
     const knock_live_t  *live;
 
     knock_strs_t         keys;
-    knock_buf_t          roles;     /* of each key, a byte of flags */
+    knock_buf_t          roles;     /* of each key, a byte of flags, and in */
+    knock_buf_t          brought;   /* size_t the bytes that upserts bring */
     knock_map_t         *indexes;   /* key -> its index, as a pointer */
     knock_map_t         *values;    /* of merged fields: knock_unit_fold() */
 
     /* the columns */
 
     knock_strs_t         marks;
-    knock_strs_t         fields;
+    knock_strs_t         packs;
     knock_strs_t         runs;
     knock_strs_t         logs;
     knock_counts_t       counts;

@@ -154,7 +154,7 @@ knock_apply_call(const knock_apply_t *apply, const knock_apply_conf_t *conf,
 
     knock_strs_add_lit(args, "");
     knock_strs_join(args, &apply->marks);
-    knock_strs_join(args, &apply->fields);
+    knock_strs_join(args, &apply->packs);
 
     if (!pushed) {
         knock_strs_join(args, &apply->runs);
@@ -178,7 +178,7 @@ knock_apply_plan(const knock_apply_t *apply, knock_buf_t *plan)
 
     knock_buf_add_bits(plan, apply->plain, 32);
     knock_buf_add_bits(plan, apply->marks.n, 32);
-    knock_buf_add_bits(plan, apply->fields.n, 32);
+    knock_buf_add_bits(plan, apply->packs.n, 32);
     knock_buf_add_bits(plan, apply->runs.n, 32);
     knock_buf_add_bits(plan, apply->logs.n / 2, 32);
     knock_buf_add_bits(plan, apply->counts.n, 32);

@@ -151,6 +151,32 @@ subtest 'a user grown by many small fields is bound' => sub {
 };
 
 
+# no request by itself brings enough to be measured, those of a call together do
+
+subtest 'a user grown by small identifies at the same time is bound' => sub {
+    begin();
+
+    my $body = sub { identify(qq("f$_[0]":") . 'x' x 1900 . '"') };
+
+    $nginx->post('/in/dev', $body->($_)) for 1 .. 90;
+
+    # what comes while Redis pauses goes in one call of each worker
+
+    redis('CLIENT', 'PAUSE', 500, 'WRITE');
+
+    my @answers = post_together(map { $body->($_) } 91 .. 90 + 4 * CLIENTS);
+    my $n = statuses(@answers);
+
+    is $n->{200} + ($n->{400} // 0), 4 * CLIENTS, 'all are accounted for';
+    is redis('HLEN', $user), 2 + 90 + $n->{200}, 'as what they were';
+
+    my $size = 0;
+    $size += length for @{ redis('HGETALL', $user) };
+
+    cmp_ok $size, '<=', 262144, 'the user is within the bound';
+};
+
+
 subtest 'a user grown by one-byte fields in batches is bound' => sub {
     begin();
 

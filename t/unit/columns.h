@@ -86,7 +86,7 @@ columns(const knock_apply_t *apply)
         knock_buf_add(&buf, apply->numbers.data + 1, apply->numbers.len - 1);
     }
 
-    columns_add_packs(&buf, &apply->fields);
+    columns_add_packs(&buf, &apply->packs);
     columns_add(&buf, &apply->runs);
     columns_add(&buf, &apply->logs);
     columns_add(&buf, &counts);

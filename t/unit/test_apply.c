@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "knock_apply.h"
+#include "knock_limits.h"
 
 
 static knock_apply_t        apply;
@@ -458,6 +459,36 @@ what_the_plan_cannot_tell_is_not_plain(void **state)
 }
 
 
+/* units that are small each may bring one entity much, which is to be seen */
+
+static void
+what_a_call_brings_to_an_entity_is_added_up(void **state)
+{
+    int          i;
+    const char  *value;
+
+    (void) state;
+
+    value = repeat("", "x", KNOCK_CHECK_BYTES / 3, "");
+
+    for (i = 0; i < 4; i++) {
+        make_plain(i % 2 ? "u" : "v", "u");
+        memset(plain.event.mark, 'a' + i, KNOCK_MARK_LEN);
+        plain.field.json = str(value);
+
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+        assert_int_equal(apply.plain, 1);
+    }
+
+    make_plain("u", "u");
+    memset(plain.event.mark, 'z', KNOCK_MARK_LEN);
+    plain.field.json = str(value);
+
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.plain, 0);
+}
+
+
 static void
 a_sample_is_of_the_last_event_that_has_one(void **state)
 {
@@ -503,7 +534,7 @@ fields_are_packed(void **state)
     plain.field.json = str(repeat("", "x", 65536, ""));
     assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
 
-    packs = apply.fields.items;
+    packs = apply.packs.items;
 
     assert_int_equal(packs[0].len, 2 + 1 + 31);
     assert_memory_equal(packs[0].data, "\xa1" "a\xbfx", 4);
@@ -522,13 +553,13 @@ fields_are_packed(void **state)
     plain.upsert.fields = many;
     plain.upsert.nfields = 1000;
     assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
-    assert_int_equal(apply.fields.n, 1);
+    assert_int_equal(apply.packs.n, 1);
 
     plain.upsert.nfields = 2001;
     assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
-    assert_int_equal(apply.fields.n, 4);
-    assert_int_equal(apply.fields.items[1].len, 4000);
-    assert_int_equal(apply.fields.items[3].len, 4);
+    assert_int_equal(apply.packs.n, 4);
+    assert_int_equal(apply.packs.items[1].len, 4000);
+    assert_int_equal(apply.packs.items[3].len, 4);
     assert_int_equal(apply.plain, 0);
 }
 
@@ -604,6 +635,7 @@ main(void)
         t(a_recipient_must_be_there_unless_the_call_brings_it),
         t(an_actor_must_be_there_where_the_log_says_so),
         t(what_the_plan_cannot_tell_is_not_plain),
+        t(what_a_call_brings_to_an_entity_is_added_up),
         t(a_sample_is_of_the_last_event_that_has_one),
         t(fields_are_packed),
         t(runs_are_pushed),
