@@ -76,15 +76,20 @@ end
 
 
 -- calls `command key list...` as often as the list's length asks: with all of
--- it, or from..to
+-- it, or from..to; gives the sum of what is answered
 
 local function call_chunked(command, key, list, from, to)
+    local sum = 0
+
     to = to or #list
 
     for first = from or 1, to, CHUNK do
-        redis.call(command, key,
-                   unpack(list, first, math.min(first + CHUNK - 1, to)))
+        sum = sum + redis.call(command, key,
+                               unpack(list, first,
+                                      math.min(first + CHUNK - 1, to)))
     end
+
+    return sum
 end
 
 
@@ -2013,18 +2018,23 @@ end
 -- apply: a plain call, by its plan alone
 -- ---------------------------------------------------------------------------
 
-local function log_plain(ctx, at)
-    local byte = string.byte
+-- the i-th key of a list that begins at a place in the plan
 
+local function plan_key(ctx, at, i)
+    local high, low = string.byte(ctx.plan, at + 2 * i - 2, at + 2 * i - 1)
+
+    return ctx.keys[high * 256 + low]
+end
+
+
+local function log_plain(ctx, at)
     for i = 1, ctx.nlogs do
-        local high, low = byte(ctx.plan, at, at + 1)
         local expected = ctx.args[ctx.logs + 2 * i - 2]
 
-        redis.call('XADD', ctx.keys[high * 256 + low], 'MAXLEN', '~',
+        redis.call('XADD', plan_key(ctx, at, i), 'MAXLEN', '~',
                    ctx.log_length, '*', 's', string.sub(expected, 1, 1),
                    'v', string.sub(expected, 2),
                    'd', ctx.args[ctx.logs + 2 * i - 1])
-        at = at + 2
     end
 end
 
@@ -2034,15 +2044,13 @@ end
 -- may become too large.
 
 local function apply_plain(ctx, seen)
-    local keys, plan, byte = ctx.keys, ctx.plan, string.byte
+    local keys = ctx.keys
     local must = PLAN_HEAD_BYTES + ctx.ncounts * PLAN_COUNT_BYTES + 1
     local ops = must + 2 * ctx.nmust
     local there, users = 0, {}
 
     for i = 1, ctx.nmust do
-        local high, low = byte(plan, must + 2 * i - 2, must + 2 * i - 1)
-
-        users[i] = keys[high * 256 + low]
+        users[i] = plan_key(ctx, must, i)
     end
 
     for first = 1, ctx.nmust, CHUNK do
@@ -2058,10 +2066,8 @@ local function apply_plain(ctx, seen)
 
     if ctx.any_large then
         for i = 1, ctx.nops do
-            local high, low = byte(plan, ops + 2 * i - 2, ops + 2 * i - 1)
-
             if redis.call('SISMEMBER', keys[K_LARGE],
-                          keys[high * 256 + low]) == 1
+                          plan_key(ctx, ops, i)) == 1
             then
                 return false
             end
@@ -2069,8 +2075,7 @@ local function apply_plain(ctx, seen)
     end
 
     for i = 1, ctx.nops do
-        local high, low = byte(plan, ops + 2 * i - 2, ops + 2 * i - 1)
-        local key = keys[high * 256 + low]
+        local key = plan_key(ctx, ops, i)
 
         note_size(ctx, key,
                   redis.call('HSET', key,
@@ -2304,11 +2309,9 @@ local function run_ops(ctx, c, walk, nops, status)
                     status = 'l'
                 end
             else
-                local before = redis.call('HLEN', key)
-
-                call_chunked('HSET', key, ctx.fields, c.field,
-                             c.field + nstrings - 1)
-                note_size(ctx, key, redis.call('HLEN', key) - before,
+                note_size(ctx, key,
+                          call_chunked('HSET', key, ctx.fields, c.field,
+                                       c.field + nstrings - 1),
                           walk.sizes and walk.sizes[key])
                 ctx.exists[key] = true
             end
