@@ -136,18 +136,11 @@ sub loaded_in_vain {
     my $fake = Knock::HeldRedis->new(unix => 1);
     my $nginx = $fake->nginx;
     my $http = $nginx->new_client;
-    my $sent = 0;
 
     $http->send(post('/in/dev', track('T')));
 
-    $fake->run_until('an answer', sub {
-        while (my $call = shift @{ $fake->{calls} }) {
-            $sent++;
-            $fake->reply($call, error('ERR Function not found'));
-        }
-
-        return !$http->silent(0);
-    });
+    my $sent = $fake->reply_until_answered($http,
+                                           error('ERR Function not found'));
 
     is $http->answer->{status}, 500, 'never found: 500 in the end';
     cmp_ok $sent, '<=', 8, "after it was sent $sent times";

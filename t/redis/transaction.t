@@ -503,17 +503,11 @@ sub library {
 
     # in vain
 
-    my $sent = 0;
-
     $http->send(post('/in/dev', large_track('u1')));
-    $fake->run_until('an answer', sub {
-        while (my $call = shift @{ $fake->{calls} }) {
-            $sent++;
-            $fake->reply($call, error('ERR Function not found'));
-        }
 
-        return !$http->silent(0);
-    });
+    my $sent = $fake->reply_until_answered($http,
+                                           error('ERR Function not found'));
+
     is $http->answer->{status}, 500, 'never found: 500 in the end';
     cmp_ok $sent, '<=', 8, "after it was sent $sent times";
     is_deeply [$nginx->complaints], [], 'no complaints in the log';

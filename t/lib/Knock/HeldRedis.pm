@@ -220,6 +220,26 @@ sub ready {
 }
 
 
+# Answers each call that comes with the same reply, until a client has its
+# answer.  Gives how many there were.
+
+sub reply_until_answered {
+    my ($self, $http, $reply) = @_;
+    my $calls = 0;
+
+    $self->run_until('an answer', sub {
+        while (my $call = shift @{ $self->{calls} }) {
+            $calls++;
+            $self->reply($call, $reply);
+        }
+
+        return !$http->silent(0);
+    });
+
+    return $calls;
+}
+
+
 # Waits for the next call of knock_apply that is to be answered by the test.
 
 sub call {
