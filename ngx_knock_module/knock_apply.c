@@ -76,7 +76,7 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
     knock_strs_init(&apply->texts, arena);
 
     knock_buf_init(&apply->roles, arena, 64);
-    knock_buf_init(&apply->brought, arena, 64 * sizeof(size_t));
+    knock_buf_init(&apply->brought, arena, 64 * sizeof(uint16_t));
     knock_buf_init(&apply->numbers, arena, 256);
     knock_buf_init(&apply->must, arena, 64);
     knock_buf_init(&apply->ops, arena, 64);
@@ -106,7 +106,7 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
 size_t
 knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
 {
-    static const size_t  nothing = 0;
+    static const uint16_t  nothing = 0;
 
     size_t   n;
     void    *found;
@@ -120,7 +120,7 @@ knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
 
     knock_strs_add(&apply->keys, key);
     knock_buf_add_char(&apply->roles, 0);
-    knock_buf_add(&apply->brought, &nothing, sizeof(size_t));
+    knock_buf_add(&apply->brought, &nothing, sizeof(uint16_t));
 
     if (apply->keys.failed || apply->roles.failed || apply->brought.failed
         || knock_map_set(apply->indexes, key, (void *) (uintptr_t) (n + 1))
@@ -130,7 +130,7 @@ knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
         apply->keys.failed = 0;
         apply->roles.len = n;
         apply->roles.failed = 0;
-        apply->brought.len = n * sizeof(size_t);
+        apply->brought.len = n * sizeof(uint16_t);
         apply->brought.failed = 0;
         return 0;
     }
@@ -416,18 +416,20 @@ knock_apply_op(knock_apply_t *apply, const knock_op_t *op)
 static void
 knock_apply_brought(knock_apply_t *apply, size_t entity, size_t n)
 {
-    size_t          bytes;
+    uint16_t        bytes;
     unsigned char  *p;
 
-    p = apply->brought.data + (entity - 1) * sizeof(size_t);
+    p = apply->brought.data + (entity - 1) * sizeof(uint16_t);
 
-    memcpy(&bytes, p, sizeof(size_t));
-    bytes += n;
-    memcpy(p, &bytes, sizeof(size_t));
+    memcpy(&bytes, p, sizeof(uint16_t));
 
-    if (bytes >= KNOCK_CHECK_BYTES) {
+    if (n >= KNOCK_CHECK_BYTES || bytes + n >= KNOCK_CHECK_BYTES) {
         apply->plain = 0;
+        return;
     }
+
+    bytes = (uint16_t) (bytes + n);
+    memcpy(p, &bytes, sizeof(uint16_t));
 }
 
 

@@ -26,7 +26,7 @@ typedef struct {
 
     knock_strs_t         keys;
     knock_buf_t          roles;     /* of each key, a byte of flags, and in */
-    knock_buf_t          brought;   /* size_t the bytes that upserts bring */
+    knock_buf_t          brought;   /* 16 bits the bytes that upserts bring */
     knock_map_t         *indexes;   /* key -> its index, as a pointer */
     knock_map_t         *values;    /* of merged fields: knock_unit_fold() */
 
