@@ -189,6 +189,16 @@ ngx_http_knock_redis_read_handler(ngx_event_t *rev)
                 break;
             }
 
+            /* from 1.0 on hiredis reads RESP3 too, which nobody asks for */
+
+            if (reply->type > REDIS_REPLY_ERROR) {
+                ngx_http_knock_redis_fail(redis, 0,
+                                          "what came is no reply of Redis: a "
+                                          "type of RESP3 (%d); check what "
+                                          "listens there", reply->type);
+                return;
+            }
+
             ngx_http_knock_redis_reply(redis, reply);
             knock_arena_reset(redis->replies);
 
