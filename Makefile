@@ -5,6 +5,7 @@
 # make lint      the compiler's, clang-tidy's and other tools' opinions
 # make asan      the tests under an nginx with ASan and UBSan
 # make install   into nginx's folder of modules
+# make deb       the package libnginx-mod-http-knock, in build/deb
 # make clean
 #
 # What a target needs and the machine lacks is installed first (Debian; as
@@ -42,7 +43,8 @@ endif
 
 
 .PHONY: all module demo stop screenshots test unit lint asan install clean FORCE
-.PHONY: deps deps-build deps-test deps-lint deps-asan
+.PHONY: deb
+.PHONY: deps deps-build deps-test deps-lint deps-asan deps-deb
 
 all: module
 
@@ -53,7 +55,7 @@ module: $(MODULE)
 
 deps: deps-build deps-test deps-lint
 
-deps-build deps-test deps-lint deps-asan:
+deps-build deps-test deps-lint deps-asan deps-deb:
 	@$(DEPS) $(@:deps-%=%)
 
 
@@ -83,6 +85,9 @@ install: module
 		| sed -n "s/.*--modules-path=\([^ ']*\).*/\1/p"))
 	install -d $(DESTDIR)$(DIR)
 	install -m 644 $(MODULE) $(DESTDIR)$(DIR)/
+
+deb: deps-deb
+	@scripts/deb build/deb
 
 
 include bench/bench.mk
