@@ -6,6 +6,8 @@
 # make asan      the tests under an nginx with ASan and UBSan
 # make install   into nginx's folder of modules
 # make deb       the package libnginx-mod-http-knock, in build/deb
+# make debian-13, make debian-12
+#                all of this in roots of that Debian, under build/, as root
 # make clean
 #
 # What a target needs and the machine lacks is installed first (Debian; as
@@ -43,8 +45,8 @@ endif
 
 
 .PHONY: all module demo stop screenshots test unit lint asan install clean FORCE
-.PHONY: deb
-.PHONY: deps deps-build deps-test deps-lint deps-asan deps-deb
+.PHONY: deb debian-12 debian-13
+.PHONY: deps deps-build deps-test deps-lint deps-asan deps-deb deps-debian
 
 all: module
 
@@ -55,7 +57,7 @@ module: $(MODULE)
 
 deps: deps-build deps-test deps-lint
 
-deps-build deps-test deps-lint deps-asan deps-deb:
+deps-build deps-test deps-lint deps-asan deps-deb deps-debian:
 	@$(DEPS) $(@:deps-%=%)
 
 
@@ -88,6 +90,12 @@ install: module
 
 deb: deps-deb
 	@scripts/deb build/deb
+
+debian-12: deps-debian
+	@scripts/debian bookworm build/debian-12 $(TESTS)
+
+debian-13: deps-debian
+	@scripts/debian trixie build/debian-13 $(TESTS)
 
 
 include bench/bench.mk
