@@ -2,6 +2,7 @@
 # make demo      shows the module at work; goes on serving until make stop
 # make test      runs every test; ends with "N passed, N failed"
 # make bench     how fast it is, beside its peers and ceilings (ten minutes)
+# make chaos     faults under load, with a ledger for each (three minutes)
 # make lint      the compiler's, clang-tidy's and other tools' opinions
 # make asan      the tests under an nginx with ASan and UBSan
 # make install   into nginx's folder of modules
@@ -99,6 +100,7 @@ debian-13: deps-debian
 
 
 include bench/bench.mk
+include chaos/chaos.mk
 
 
 # unit tests of the files that know nothing of nginx: plain (these run under

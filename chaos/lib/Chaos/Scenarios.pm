@@ -1,0 +1,20 @@
+package Chaos::Scenarios;
+
+# All scenarios, in the order in which they run; Chaos::Run says what one is.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+
+use Chaos::Scenarios::Nginx;
+use Chaos::Scenarios::Network;
+use Chaos::Scenarios::Redis;
+
+our @EXPORT_OK = qw(@Scenarios);
+
+our @Scenarios = (@Chaos::Scenarios::Redis::Scenarios,
+                  @Chaos::Scenarios::Network::Scenarios,
+                  @Chaos::Scenarios::Nginx::Scenarios);
+
+1;
