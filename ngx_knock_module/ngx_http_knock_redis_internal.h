@@ -42,6 +42,8 @@
 /* larger strings and arrays in a reply are taken for garbage */
 #define NGX_HTTP_KNOCK_REDIS_MAX_STRING   (64 * 1024 * 1024)
 #define NGX_HTTP_KNOCK_REDIS_MAX_ARRAY    (1024 * 1024)
+/* so are arrays in more arrays; hiredis 0.14 goes no deeper by itself */
+#define NGX_HTTP_KNOCK_REDIS_MAX_DEPTH    8
 
 
 #if (HIREDIS_MAJOR >= 1)

@@ -124,11 +124,23 @@ static void *
 ngx_http_knock_redis_object_array(const redisReadTask *task,
     ngx_http_knock_redis_nelts_t n)
 {
-    redisReply  *reply;
+    redisReply           *reply;
+    ngx_uint_t            depth;
+    const redisReadTask  *outer;
 
     /* there is memory taken for as many elements as are announced */
 
     if (n > NGX_HTTP_KNOCK_REDIS_MAX_ARRAY) {
+        return NULL;
+    }
+
+    depth = 1;
+
+    for (outer = task->parent; outer; outer = outer->parent) {
+        depth++;
+    }
+
+    if (depth > NGX_HTTP_KNOCK_REDIS_MAX_DEPTH) {
         return NULL;
     }
 
