@@ -28,6 +28,7 @@
     X(UNSUPPORTED_ENCODING,  "unsupported_encoding",  415)                   \
     X(INTERNAL,              "internal_error",        500)                   \
     X(UNAVAILABLE,           "redis_unavailable",     503)                   \
+    X(OVERLOADED,            "overloaded",            503)                   \
     /* of one event or action, listed in the answer's "errors" */            \
     X(USER_TOO_LARGE,        "user_too_large",        400)                   \
     X(RECIPIENTS_MISSING,    "recipients_missing",    200)                   \

@@ -93,12 +93,15 @@ knock_receive(knock_apply_t *apply, const knock_receive_t *in,
     work.unit.events = knock_arena_calloc(work.arena, n,
                                           sizeof(knock_unit_event_t));
 
+    received->types = knock_arena_alloc(work.arena, n);
+
     work.updated_at.len = KNOCK_TIME_LEN + 2;
     work.updated_at.data = knock_arena_alloc(work.arena, KNOCK_TIME_LEN + 2);
 
     if (work.unit.catalogue == 0 || info != work.unit.catalogue + 1
         || work.unit.log == 0
-        || work.unit.events == NULL || work.updated_at.data == NULL)
+        || work.unit.events == NULL || received->types == NULL
+        || work.updated_at.data == NULL)
     {
         return knock_error_memory(err);
     }
@@ -126,6 +129,8 @@ knock_receive(knock_apply_t *apply, const knock_receive_t *in,
             knock_answer_add_error(&work.errors, i, NULL, &bad);
             continue;
         }
+
+        received->types[work.unit.nevents] = (unsigned char) event.type;
 
         if (knock_receive_event(&work, &event, i) != KNOCK_OK) {
             return knock_error_memory(err);

@@ -35,6 +35,7 @@ typedef struct {
                                    they are in the unit */
     knock_str_t    errors;      /* known so far: entries of the answer's
                                    "errors", without the brackets */
+    unsigned char *types;       /* a knock_event_type_e for each of these */
     knock_str_t    statuses;    /* of the events, and their runs, if all goes */
     uint64_t       runs;        /* as expected: knock_unit_expect() */
 } knock_received_t;

@@ -28,8 +28,10 @@ static void ngx_http_knock_api_environments(ngx_http_knock_api_t *api);
 ngx_int_t
 ngx_http_knock_api_handler(ngx_http_request_t *r)
 {
-    ngx_int_t      rc;
-    knock_error_t  err;
+    ngx_int_t                    rc;
+    knock_error_t                err;
+    ngx_http_knock_worker_t     *worker;
+    ngx_http_knock_main_conf_t  *kmcf;
 
     if (ngx_http_knock_api_check(r, &err) != NGX_OK) {
 
@@ -40,6 +42,17 @@ ngx_http_knock_api_handler(ngx_http_request_t *r)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
+        return ngx_http_knock_send_refusal(r, &err, NULL);
+    }
+
+    kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
+    worker = ngx_http_knock_worker_get(kmcf);
+
+    if (worker
+        && ngx_http_knock_job_admit(worker, r->headers_in.content_length_n,
+                                    &err)
+           != NGX_OK)
+    {
         return ngx_http_knock_send_refusal(r, &err, NULL);
     }
 
@@ -100,6 +113,10 @@ ngx_http_knock_api_body_handler(ngx_http_request_t *r)
     api = worker ? ngx_http_knock_api_create(r, worker) : NULL;
 
     if (api == NULL) {
+        if (worker) {
+            ngx_http_knock_complain_memory(worker, "a call of the API");
+        }
+
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -165,6 +182,8 @@ ngx_http_knock_api_cleanup(void *data)
 {
     ngx_http_knock_api_t *api = data;
 
+    ngx_http_knock_metrics_answer(api->request,
+                                  NGX_HTTP_CLIENT_CLOSED_REQUEST);
     api->request = NULL;
 
     if (api->pending == 0) {

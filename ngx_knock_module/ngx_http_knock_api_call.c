@@ -243,6 +243,7 @@ ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *words,
     lens = knock_arena_alloc(api->arena, n * sizeof(size_t));
 
     if (slot == NULL || argv == NULL || lens == NULL) {
+        ngx_http_knock_complain_memory(api->worker, "a call of the API");
         api->failed = 1;
         return;
     }
@@ -259,6 +260,11 @@ ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *words,
                                      ngx_http_knock_api_reply_handler, slot)
         != NGX_OK)
     {
+        ngx_http_knock_complain(api->worker, NULL,
+                                "Redis cannot be asked for a call of the API: "
+                                "it is away, as was said before, or "
+                                "max_pending= or max_pending_bytes= are "
+                                "reached");
         api->failed = 1;
         return;
     }
@@ -298,9 +304,8 @@ ngx_http_knock_api_reply_handler(void *data, ngx_http_knock_redis_status_e statu
     if (status != NGX_HTTP_KNOCK_REDIS_OK) {
         api->failed = 1;
 
-        ngx_log_error(NGX_LOG_ERR, worker->log, 0,
-                      "knock: Redis did not carry out a call of the API: %V",
-                      why);
+        ngx_http_knock_complain(worker, why, "Redis did not carry out a call "
+                                "of the API: %V", why);
 
     } else if (ngx_http_knock_api_copy(api->arena, reply, 0,
                                        &api->replies[slot->index])
@@ -477,6 +482,10 @@ void
 ngx_http_knock_api_memory(ngx_http_knock_api_t *api)
 {
     knock_error_t  err;
+
+    ngx_http_knock_complain_memory(api->worker, "a call of the API, or Redis "
+                                   "answered what the function library does "
+                                   "not");
 
     (void) knock_error_memory(&err);
     ngx_http_knock_api_error(api, &err);

@@ -26,6 +26,7 @@
 typedef struct {
     ngx_queue_t               jobs;
     ngx_uint_t                njobs;
+    uint64_t                  sent;         /* when, in microseconds */
     ngx_http_knock_worker_t  *worker;
 } ngx_http_knock_call_t;
 
@@ -36,8 +37,6 @@ static void ngx_http_knock_apply_handler(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 static void ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
     ngx_http_knock_redis_status_e status, ngx_str_t *why);
-static void ngx_http_knock_apply_complain(ngx_http_knock_call_t *call,
-    ngx_str_t *why);
 static void ngx_http_knock_apply_plain(ngx_http_knock_call_t *call);
 static void ngx_http_knock_apply_stale(ngx_http_knock_call_t *call);
 static void ngx_http_knock_apply_unit(ngx_http_knock_job_t *job,
@@ -46,7 +45,10 @@ static void ngx_http_knock_apply_need(ngx_http_knock_job_t *job,
     redisReply *unit);
 static ngx_http_knock_job_t *ngx_http_knock_apply_next(
     ngx_http_knock_call_t *call);
+static void ngx_http_knock_apply_tired(ngx_http_knock_job_t *job);
 static void ngx_http_knock_apply_broken(ngx_http_knock_job_t *job,
+    const char *why);
+static void ngx_http_knock_apply_refuse(ngx_http_knock_job_t *job,
     const char *why);
 
 
@@ -271,13 +273,15 @@ ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
     knock_arena_reset(env->arena);
 
     if (rc == NGX_OK) {
+        call->sent = ngx_http_knock_metrics_now();
         worker->ncalls++;
         worker->napplies++;
         return;
     }
 
     if (rc == NGX_BUSY) {
-        ngx_str_set(&why, "Redis is away or has too much to do");
+        ngx_str_set(&why, "it is away, as was said before, or max_pending= "
+                          "or max_pending_bytes= are reached");
 
     } else {
         ngx_str_set(&why, "no memory");
@@ -303,6 +307,10 @@ ngx_http_knock_apply_handler(void *data, ngx_http_knock_redis_status_e status,
     worker = call->worker;
     worker->ncalls--;
     worker->napplies--;
+
+    if (reply) {
+        ngx_http_knock_metrics_call(worker, call->sent);
+    }
 
     /* Redis gets its next call before this one's requests are answered */
 
@@ -374,7 +382,10 @@ ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
     split = status == NGX_HTTP_KNOCK_REDIS_ERROR && call->njobs > 1;
 
     if (!split) {
-        ngx_http_knock_apply_complain(call, why);
+        ngx_http_knock_complain(call->worker, why,
+                                "Redis did not apply %ui requests, their "
+                                "senders are told to retry: %V",
+                                call->njobs, why);
     }
 
     while (!ngx_queue_empty(&call->jobs)) {
@@ -387,37 +398,13 @@ ngx_http_knock_apply_failed(ngx_http_knock_call_t *call,
         }
 
         if (status == NGX_HTTP_KNOCK_REDIS_ERROR) {
-            ngx_http_knock_apply_broken(job, "the server's error log says why");
+            ngx_http_knock_apply_refuse(job, "the server's error log says "
+                                        "why");
             continue;
         }
 
         ngx_http_knock_job_unavailable(job);
     }
-}
-
-
-/* an outage under load must not fill the disk with lines that say so */
-
-static void
-ngx_http_knock_apply_complain(ngx_http_knock_call_t *call, ngx_str_t *why)
-{
-    uint32_t                  hash;
-    ngx_http_knock_worker_t  *worker;
-
-    worker = call->worker;
-    hash = ngx_crc32_short(why->data, why->len);
-
-    if (worker->complained == ngx_time() && worker->complaint == hash) {
-        return;
-    }
-
-    worker->complained = ngx_time();
-    worker->complaint = hash;
-
-    ngx_log_error(NGX_LOG_ERR, worker->log, 0,
-                  "knock: Redis did not apply %ui requests, their senders are "
-                  "told to retry: %V (said once a second)",
-                  call->njobs, why);
 }
 
 
@@ -430,7 +417,7 @@ ngx_http_knock_apply_stale(ngx_http_knock_call_t *call)
         job = ngx_http_knock_apply_next(call);
 
         if (job->request == NULL || ++job->tries > NGX_HTTP_KNOCK_TRIES) {
-            ngx_http_knock_job_unavailable(job);
+            ngx_http_knock_apply_tired(job);
             continue;
         }
 
@@ -513,12 +500,13 @@ ngx_http_knock_apply_need(ngx_http_knock_job_t *job, redisReply *unit)
 
     if (bases->type != REDIS_REPLY_ARRAY) {
         ngx_http_knock_apply_broken(job, "Redis answered what knock_apply "
-                                    "does not");
+                                    "does not: another library is loaded "
+                                    "there");
         return;
     }
 
     if (job->request == NULL || ++job->tries > NGX_HTTP_KNOCK_TRIES) {
-        ngx_http_knock_job_unavailable(job);
+        ngx_http_knock_apply_tired(job);
         return;
     }
 
@@ -533,8 +521,7 @@ ngx_http_knock_apply_need(ngx_http_knock_job_t *job, redisReply *unit)
                                      need.verdicts.len + 1);
 
     if (need.bases == NULL || need.verdicts.data == NULL) {
-        ngx_http_knock_job_unavailable(job);
-        return;
+        goto failed;
     }
 
     ngx_memcpy(need.verdicts.data, unit->element[1]->str, need.verdicts.len);
@@ -549,8 +536,7 @@ ngx_http_knock_apply_need(ngx_http_knock_job_t *job, redisReply *unit)
                                          need.bases[i].len + 1);
 
         if (need.bases[i].data == NULL) {
-            ngx_http_knock_job_unavailable(job);
-            return;
+            goto failed;
         }
 
         ngx_memcpy(need.bases[i].data, bases->element[i]->str,
@@ -558,11 +544,50 @@ ngx_http_knock_apply_need(ngx_http_knock_job_t *job, redisReply *unit)
     }
 
     ngx_http_knock_job_process(job, &need);
+
+    return;
+
+failed:
+
+    ngx_http_knock_complain_memory(job->worker, "objects to be merged");
+    ngx_http_knock_job_unavailable(job);
+}
+
+
+/* it goes round no more */
+
+static void
+ngx_http_knock_apply_tired(ngx_http_knock_job_t *job)
+{
+    if (job->request) {
+        ngx_http_knock_complain(job->worker, NULL,
+                                "a request was begun %d times, what it goes by "
+                                "in Redis changed each time, its sender is "
+                                "told to retry: see who writes there",
+                                NGX_HTTP_KNOCK_TRIES);
+    }
+
+    ngx_http_knock_job_unavailable(job);
 }
 
 
 static void
 ngx_http_knock_apply_broken(ngx_http_knock_job_t *job, const char *why)
+{
+    ngx_str_t  reason;
+
+    reason.len = ngx_strlen(why);
+    reason.data = (u_char *) why;
+
+    ngx_http_knock_complain(job->worker, &reason,
+                            "a request was not applied: %s", why);
+
+    ngx_http_knock_apply_refuse(job, why);
+}
+
+
+static void
+ngx_http_knock_apply_refuse(ngx_http_knock_job_t *job, const char *why)
 {
     knock_error_t  err;
 

@@ -1,5 +1,5 @@
 
-#include "ngx_http_knock_module.h"
+#include "ngx_http_knock_metrics.h"
 #include "knock_answer.h"
 
 
@@ -38,9 +38,13 @@ ngx_http_knock_header_filter(ngx_http_request_t *r)
 
     klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
 
-    if ((klcf->token == NULL && !klcf->api) || r != r->main
-        || r->headers_out.status < NGX_HTTP_BAD_REQUEST)
-    {
+    if ((klcf->token == NULL && !klcf->api) || r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ngx_http_knock_metrics_answer(r, r->headers_out.status);
+
+    if (r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -161,6 +165,8 @@ ngx_http_knock_filter_text(ngx_http_request_t *r, ngx_str_t *text)
         knock_arena_destroy(arena);
         return NGX_ERROR;
     }
+
+    ngx_http_knock_metrics_refused(r, &json);
 
     text->len = json.len;
     text->data = ngx_pnalloc(r->pool, json.len);

@@ -10,6 +10,7 @@
 static ngx_http_knock_job_t *ngx_http_knock_job_alloc(
     ngx_http_knock_worker_t *worker);
 static void ngx_http_knock_job_cleanup(void *data);
+static void ngx_http_knock_job_gone(ngx_http_knock_job_t *job);
 
 
 ngx_http_knock_job_t *
@@ -65,6 +66,84 @@ ngx_http_knock_job_alloc(ngx_http_knock_worker_t *worker)
 
 
 void
+ngx_http_knock_job_hold(ngx_http_knock_job_t *job, size_t bytes)
+{
+    job->body_bytes = bytes;
+    job->worker->body_bytes += bytes;
+}
+
+
+/*
+ * Those whose bodies are still to come are not counted: a slow one must not
+ * take the place of others.  One that is larger than all may be is let in
+ * alone.
+ */
+
+ngx_int_t
+ngx_http_knock_job_admit(ngx_http_knock_worker_t *worker, off_t bytes,
+    knock_error_t *err)
+{
+    size_t                       size;
+    ngx_http_knock_main_conf_t  *kmcf;
+
+    kmcf = worker->conf;
+    size = bytes > 0 ? (size_t) bytes : 0;
+
+    if (worker->njobs < kmcf->max_in_flight
+        && (worker->body_bytes == 0
+            || (size <= kmcf->max_body_bytes
+                && worker->body_bytes <= kmcf->max_body_bytes - size)))
+    {
+        return NGX_OK;
+    }
+
+    (void) knock_error_set(err, KNOCK_E_OVERLOADED,
+                           "too many requests wait for Redis: nothing was "
+                           "changed, send it again");
+
+    ngx_http_knock_complain(worker, NULL,
+                            "%ui requests with bodies of %uz bytes wait for "
+                            "Redis, knock_max_in_flight allows no more: "
+                            "others get 503; see what keeps Redis (SLOWLOG "
+                            "GET), or raise it",
+                            worker->njobs, worker->body_bytes);
+
+    return NGX_BUSY;
+}
+
+
+void
+ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
+    const knock_received_t *received)
+{
+    size_t   i, n;
+
+    n = received->nevents;
+
+    if (job->kinds != job->few) {
+        ngx_free(job->kinds);
+    }
+
+    job->nkinds = 0;
+    job->kinds = n <= NGX_HTTP_KNOCK_FEW ? job->few
+                                         : ngx_alloc(n, job->worker->log);
+
+    if (job->kinds == NULL) {
+        return;
+    }
+
+    for (i = 0; i < n; i++) {
+        job->kinds[i] = (u_char)
+                        (knock_metrics_event(received->types[i],
+                                             received->statuses.data[i])
+                         - KNOCK_CELL_EVENTS);
+    }
+
+    job->nkinds = n;
+}
+
+
+void
 ngx_http_knock_job_process(ngx_http_knock_job_t *job, const knock_need_t *need)
 {
     ngx_int_t              rc;
@@ -81,6 +160,8 @@ ngx_http_knock_job_process(ngx_http_knock_job_t *job, const knock_need_t *need)
         }
 
         if (rc == NGX_ERROR) {
+            ngx_http_knock_complain_memory(job->worker, "a request");
+
             (void) knock_error_memory(&err);
             ngx_http_knock_job_refuse(job, &err);
             return;
@@ -105,7 +186,7 @@ ngx_http_knock_job_cleanup(void *data)
 {
     ngx_http_knock_job_t *job = data;
 
-    job->request = NULL;
+    ngx_http_knock_job_gone(job);
 
     if (job->state == NGX_HTTP_KNOCK_WAITING) {
         ngx_queue_remove(&job->queue);
@@ -120,6 +201,25 @@ ngx_http_knock_job_cleanup(void *data)
 }
 
 
+static void
+ngx_http_knock_job_gone(ngx_http_knock_job_t *job)
+{
+    ngx_http_knock_loc_conf_t  *klcf;
+
+    klcf = ngx_http_get_module_loc_conf(job->request, ngx_http_knock_module);
+
+    /* a call of the API counts itself */
+
+    if (klcf->token) {
+        ngx_http_knock_metrics_answer(job->request,
+                                      NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    }
+
+    job->request = NULL;
+    ngx_memzero(&job->received.statuses, sizeof(knock_str_t));
+}
+
+
 void
 ngx_http_knock_job_free(ngx_http_knock_job_t *job)
 {
@@ -130,6 +230,12 @@ ngx_http_knock_job_free(ngx_http_knock_job_t *job)
     if (job->request) {
         *job->cleanup = NULL;
     }
+
+    if (job->kinds != job->few) {
+        ngx_free(job->kinds);
+    }
+
+    worker->body_bytes -= job->body_bytes;
 
     if (worker->nfree < NGX_HTTP_KNOCK_KEPT_JOBS) {
         ngx_queue_insert_head(&worker->free, &job->queue);
@@ -165,6 +271,8 @@ void
 ngx_http_knock_job_applied(ngx_http_knock_job_t *job,
     const knock_str_t *statuses, uint64_t runs)
 {
+    ngx_http_knock_metrics_applied(job, statuses, runs);
+
     if (job->request == NULL) {
         ngx_http_knock_job_free(job);
         return;

@@ -8,6 +8,8 @@
 
 static void ngx_http_knock_live_environments_handler(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
+static void ngx_http_knock_live_failed(ngx_http_knock_worker_t *worker,
+    ngx_str_t *why);
 static ngx_http_knock_env_t *ngx_http_knock_live_env(
     ngx_http_knock_worker_t *worker, const char *name, size_t len);
 static void ngx_http_knock_live_env_free(ngx_http_knock_env_t *env);
@@ -49,6 +51,10 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     knock_str_t            account, prefix, base;
     knock_arena_t         *arena;
     ngx_http_knock_env_t  *env;
+
+    static ngx_str_t  busy =
+        ngx_string("it is away, as was said before, or max_pending= or "
+                   "max_pending_bytes= are reached");
 
     if (worker->pending) {
         return;
@@ -93,7 +99,7 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     knock_arena_destroy(arena);
 
     if (rc != NGX_OK) {
-        worker->refresh_failed = 1;
+        ngx_http_knock_live_failed(worker, &busy);
         goto done;
     }
 
@@ -134,7 +140,7 @@ ngx_http_knock_live_environments_handler(void *data,
     if (status != NGX_HTTP_KNOCK_REDIS_OK
         || reply->type != REDIS_REPLY_ARRAY)
     {
-        worker->refresh_failed = 1;
+        ngx_http_knock_live_failed(worker, why);
         goto done;
     }
 
@@ -189,6 +195,27 @@ done:
 
     if (worker->pending == 0) {
         ngx_http_knock_live_done(worker);
+    }
+}
+
+
+/* the requests that wait for it will be answered 503 */
+
+static void
+ngx_http_knock_live_failed(ngx_http_knock_worker_t *worker, ngx_str_t *why)
+{
+    static ngx_str_t  library =
+        ngx_string("it answered what the function library does not (see "
+                   "FUNCTION LIST), or there is no memory for it");
+
+    worker->refresh_failed = 1;
+
+    if (!ngx_queue_empty(&worker->refreshing)) {
+        ngx_http_knock_complain(worker, why,
+                                "what is live could not be read from Redis, "
+                                "the senders of requests that wait for it are "
+                                "told to retry: %V",
+                                why->len ? why : &library);
     }
 }
 
@@ -349,12 +376,12 @@ ngx_http_knock_live_handler(void *data, ngx_http_knock_redis_status_e status,
     if (status != NGX_HTTP_KNOCK_REDIS_OK
         || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0)
     {
-        worker->refresh_failed = 1;
+        ngx_http_knock_live_failed(worker, why);
 
     } else if (reply->elements > 1
                && ngx_http_knock_live_build(env, reply) != NGX_OK)
     {
-        worker->refresh_failed = 1;
+        ngx_http_knock_live_failed(worker, why);
     }
 
     worker->pending--;

@@ -25,12 +25,20 @@ static char *ngx_http_knock_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_knock_api_keys(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_knock_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_knock_max_in_flight(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static ngx_int_t ngx_http_knock_default_url(ngx_conf_t *cf,
     ngx_http_complex_value_t **value);
 static char *ngx_http_knock_needs_redis(ngx_conf_t *cf, ngx_command_t *cmd);
 static char *ngx_http_knock_prefix(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_knock_positive(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_knock_window(ngx_conf_t *cf, void *post, void *data);
+
+
+#define NGX_HTTP_KNOCK_MAX_IN_FLIGHT   8192
+#define NGX_HTTP_KNOCK_MAX_BODY_BYTES  (256 * 1024 * 1024)
 
 
 static ngx_conf_enum_t  ngx_http_knock_batch_signatures[] = {
@@ -91,6 +99,13 @@ static ngx_command_t  ngx_http_knock_commands[] = {
       offsetof(ngx_http_knock_main_conf_t, catalogue_length),
       &ngx_http_knock_positive_post },
 
+    { ngx_string("knock_max_in_flight"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_knock_max_in_flight,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("knock_webhook"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_knock_webhook,
@@ -108,6 +123,13 @@ static ngx_command_t  ngx_http_knock_commands[] = {
     { ngx_string("knock_api_keys"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_knock_api_keys,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("knock_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_knock_metrics,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -199,6 +221,10 @@ ngx_http_knock_postconfiguration(ngx_conf_t *cf)
 
     if (kmcf->redis) {
 
+        if (ngx_http_knock_metrics_zone(cf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         /* names are resolved by the resolver of the http block, if any */
 
         clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -227,6 +253,7 @@ ngx_http_knock_create_main_conf(ngx_conf_t *cf)
     conf->dedupe_window = NGX_CONF_UNSET_MSEC;
     conf->event_log_length = NGX_CONF_UNSET_UINT;
     conf->catalogue_length = NGX_CONF_UNSET_UINT;
+    conf->max_in_flight = NGX_CONF_UNSET_UINT;
 
     return conf;
 }
@@ -244,6 +271,12 @@ ngx_http_knock_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(kmcf->dedupe_window, 24 * 60 * 60 * 1000);
     ngx_conf_init_uint_value(kmcf->event_log_length, 1000);
     ngx_conf_init_uint_value(kmcf->catalogue_length, 1000);
+    ngx_conf_init_uint_value(kmcf->max_in_flight,
+                             NGX_HTTP_KNOCK_MAX_IN_FLIGHT);
+
+    if (kmcf->max_body_bytes == 0) {
+        kmcf->max_body_bytes = NGX_HTTP_KNOCK_MAX_BODY_BYTES;
+    }
 
     return NGX_CONF_OK;
 }
@@ -291,6 +324,10 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         if (!conf->api) {
             conf->api = prev->api;
         }
+
+        if (!conf->metrics) {
+            conf->metrics = prev->metrics;
+        }
     }
 
     if (clcf->lmt_excpt && clcf->handler == NULL) {
@@ -300,6 +337,9 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
         } else if (conf->api) {
             clcf->handler = ngx_http_knock_api_handler;
+
+        } else if (conf->metrics) {
+            clcf->handler = ngx_http_knock_metrics_handler;
         }
     }
 
@@ -477,6 +517,78 @@ ngx_http_knock_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_knock_api_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_knock_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_knock_loc_conf_t *klcf = conf;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (klcf->metrics) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_knock_needs_redis(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    klcf->metrics = 1;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_knock_metrics_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_knock_max_in_flight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_knock_main_conf_t *kmcf = conf;
+
+    ssize_t     size;
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    if (kmcf->max_in_flight != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number of requests \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_knock_positive(cf, NULL, &n) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    kmcf->max_in_flight = (ngx_uint_t) n;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    size = ngx_parse_size(&value[2]);
+
+    if (size == NGX_ERROR || size == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" of the bodies in flight: it "
+                           "must be from 1, and may end in k or m", &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    kmcf->max_body_bytes = (size_t) size;
 
     return NGX_CONF_OK;
 }

@@ -17,6 +17,7 @@
 
 
 typedef struct ngx_http_knock_worker_s  ngx_http_knock_worker_t;
+typedef struct ngx_http_knock_job_s  ngx_http_knock_job_t;
 
 
 typedef struct {
@@ -26,6 +27,9 @@ typedef struct {
     ngx_msec_t                    dedupe_window;
     ngx_uint_t                    event_log_length;
     ngx_uint_t                    catalogue_length;
+    ngx_uint_t                    max_in_flight;    /* requests of a worker */
+    size_t                        max_body_bytes;   /* of all of these */
+    ngx_shm_zone_t               *metrics;
 
     /*
      * This process's state, made at its start, or at the first request where
@@ -39,6 +43,7 @@ typedef struct {
 typedef struct {
     ngx_http_complex_value_t     *token;            /* NULL: no knock_webhook */
     ngx_flag_t                    api;              /* knock_api */
+    ngx_flag_t                    metrics;          /* knock_metrics */
     ngx_array_t                  *api_keys;         /* of hashes; NULL: none */
     ngx_http_complex_value_t     *webhook_url;
     ngx_uint_t                    batch_signature;
@@ -82,6 +87,9 @@ ngx_int_t ngx_http_knock_webhook_handler(ngx_http_request_t *r);
 
 /* ngx_http_knock_api.c: the content handler of knock_api */
 ngx_int_t ngx_http_knock_api_handler(ngx_http_request_t *r);
+
+/* ngx_http_knock_metrics_scrape.c: the content handler of knock_metrics */
+ngx_int_t ngx_http_knock_metrics_handler(ngx_http_request_t *r);
 
 /*
  * ngx_http_knock_filter.c: in a location of the module, errors that nginx

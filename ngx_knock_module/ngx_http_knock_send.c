@@ -1,4 +1,5 @@
 
+#include "ngx_http_knock_metrics.h"
 #include "ngx_http_knock_send.h"
 #include "knock_answer.h"
 
@@ -72,6 +73,10 @@ ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
 
     if (ngx_http_knock_set_answered(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (status >= NGX_HTTP_BAD_REQUEST) {
+        ngx_http_knock_metrics_refused(r, json);
     }
 
     if (status == NGX_HTTP_SERVICE_UNAVAILABLE

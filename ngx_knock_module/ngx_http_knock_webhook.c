@@ -9,6 +9,10 @@
 #define NGX_HTTP_KNOCK_SAMPLES  64
 
 
+/* an answer with an empty list of errors ends so */
+#define NGX_HTTP_KNOCK_NO_ERRORS  (sizeof("[]}\n") - 1)
+
+
 /* what a job of the webhook is about; in the request's pool */
 
 typedef struct {
@@ -42,8 +46,10 @@ static ngx_http_knock_job_type_t  ngx_http_knock_webhook_type = {
 ngx_int_t
 ngx_http_knock_webhook_handler(ngx_http_request_t *r)
 {
-    ngx_int_t      rc;
-    knock_error_t  err;
+    ngx_int_t                    rc;
+    knock_error_t                err;
+    ngx_http_knock_worker_t     *worker;
+    ngx_http_knock_main_conf_t  *kmcf;
 
     if (!(r->method & (NGX_HTTP_POST|NGX_HTTP_PUT|NGX_HTTP_PATCH))) {
         (void) knock_error_set(&err, KNOCK_E_METHOD_NOT_ALLOWED,
@@ -53,6 +59,17 @@ ngx_http_knock_webhook_handler(ngx_http_request_t *r)
     }
 
     if (ngx_http_knock_check_body_type(r, &err) != NGX_OK) {
+        return ngx_http_knock_send_refusal(r, &err, NULL);
+    }
+
+    kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
+    worker = ngx_http_knock_worker_get(kmcf);
+
+    if (worker
+        && ngx_http_knock_job_admit(worker, r->headers_in.content_length_n,
+                                    &err)
+           != NGX_OK)
+    {
         return ngx_http_knock_send_refusal(r, &err, NULL);
     }
 
@@ -71,6 +88,7 @@ static void
 ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
 {
     ngx_str_t                    token, body;
+    knock_error_t                err;
     ngx_table_elt_t             *h;
     ngx_http_knock_job_t        *job;
     ngx_http_knock_worker_t     *worker;
@@ -81,8 +99,20 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
     kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
     klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
 
-    webhook = ngx_pcalloc(r->pool, sizeof(ngx_http_knock_webhook_t));
     worker = ngx_http_knock_worker_get(kmcf);
+
+    /* others may have come while the body did */
+
+    if (worker
+        && ngx_http_knock_job_admit(worker, r->headers_in.content_length_n,
+                                    &err)
+           != NGX_OK)
+    {
+        ngx_http_finalize_request(r, ngx_http_knock_send_error(r, &err));
+        return;
+    }
+
+    webhook = ngx_pcalloc(r->pool, sizeof(ngx_http_knock_webhook_t));
 
     if (webhook == NULL || worker == NULL
         || ngx_http_complex_value(r, klcf->token, &token) != NGX_OK
@@ -105,6 +135,8 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
         goto failed;
     }
 
+    ngx_http_knock_job_hold(job, body.len);
+
     if (r == r->main) {
         r->read_event_handler = ngx_http_test_reading;
     }
@@ -114,6 +146,11 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
     return;
 
 failed:
+
+    if (worker) {
+        ngx_http_knock_complain_memory(worker, "a request, or its body was "
+                                       "not to be read from its file");
+    }
 
     ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
 }
@@ -184,7 +221,13 @@ ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
     in.body = webhook->body;
     in.need = need;
 
-    return knock_receive(&env->apply, &in, received, err);
+    if (knock_receive(&env->apply, &in, received, err) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    ngx_http_knock_job_kinds(job, received);
+
+    return KNOCK_OK;
 }
 
 
@@ -216,6 +259,14 @@ ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
     if (rc != KNOCK_OK) {
         /* it was applied: only the figures are lost */
         knock_str_set(&json, "{}\n");
+    }
+
+    /* most list none */
+
+    if (json.len > NGX_HTTP_KNOCK_NO_ERRORS
+        && json.data[json.len - NGX_HTTP_KNOCK_NO_ERRORS] != '[')
+    {
+        ngx_http_knock_metrics_listed(worker, &json);
     }
 
     ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);

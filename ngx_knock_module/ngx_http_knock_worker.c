@@ -74,6 +74,8 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
         return NULL;
     }
 
+    ngx_http_knock_metrics_begin(worker);
+
     kmcf->worker = worker;
 
     cln->handler = ngx_http_knock_worker_cleanup;
@@ -140,6 +142,7 @@ ngx_http_knock_worker_destroy(ngx_http_knock_main_conf_t *kmcf)
         return;
     }
 
+    ngx_http_knock_metrics_end(worker);
     ngx_http_knock_redis_destroy(worker->redis);
 
     if (worker->flush.posted) {

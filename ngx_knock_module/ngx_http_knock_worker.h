@@ -19,13 +19,12 @@
 #define _NGX_HTTP_KNOCK_WORKER_H_INCLUDED_
 
 
-#include "ngx_http_knock_module.h"
+#include "ngx_http_knock_metrics.h"
 #include "knock_apply.h"
 #include "knock_receive.h"
 
 
 typedef struct ngx_http_knock_env_s  ngx_http_knock_env_t;
-typedef struct ngx_http_knock_job_s  ngx_http_knock_job_t;
 
 
 typedef enum {
@@ -66,6 +65,10 @@ typedef struct {
 } ngx_http_knock_job_type_t;
 
 
+/* events of a job whose kinds need no memory of their own */
+#define NGX_HTTP_KNOCK_FEW  8
+
+
 struct ngx_http_knock_job_s {
     ngx_queue_t                 queue;
     ngx_http_knock_job_type_t  *type;
@@ -77,6 +80,12 @@ struct ngx_http_knock_job_s {
     ngx_http_cleanup_pt        *cleanup;    /* of the request, for this job */
     void                       *data;       /* in the request's pool, */
     knock_received_t            received;   /* as what this points to */
+
+    size_t                      body_bytes;
+    u_char                     *kinds;      /* of the events, for metrics: the
+                                               cell of what is expected */
+    size_t                      nkinds;
+    u_char                      few[NGX_HTTP_KNOCK_FEW];
 
     ngx_uint_t                  tries;
     unsigned                    confirmed:1;    /* by a refresh begun since */
@@ -103,6 +112,17 @@ struct ngx_http_knock_env_s {
 };
 
 
+/* what has been logged lately */
+
+#define NGX_HTTP_KNOCK_COMPLAINTS  32
+
+typedef struct {
+    uint32_t                     key;           /* a hash of what it is about */
+    time_t                       sec;           /* 0: none */
+    ngx_uint_t                   more;          /* left out since */
+} ngx_http_knock_complaint_t;
+
+
 struct ngx_http_knock_worker_s {
     ngx_http_knock_main_conf_t  *conf;
     ngx_http_knock_redis_t      *redis;
@@ -122,7 +142,8 @@ struct ngx_http_knock_worker_s {
     ngx_uint_t                   nfree;
     knock_arena_t               *answer;        /* the one being made */
 
-    ngx_uint_t                   njobs;
+    ngx_uint_t                   njobs;         /* requests in flight */
+    size_t                       body_bytes;    /* of theirs */
     ngx_uint_t                   ncalls;        /* commands under way, */
     ngx_uint_t                   napplies;      /* calls of knock_apply of
                                                    them */
@@ -133,8 +154,9 @@ struct ngx_http_knock_worker_s {
 
     unsigned                     samples;       /* left in this second */
     time_t                       samples_sec;
-    time_t                       complained;    /* when it was last logged */
-    uint32_t                     complaint;     /* what, as a hash */
+
+    ngx_http_knock_metrics_t     metrics;
+    ngx_http_knock_complaint_t   complaints[NGX_HTTP_KNOCK_COMPLAINTS];
 };
 
 
@@ -212,6 +234,24 @@ void ngx_http_knock_job_refuse(ngx_http_knock_job_t *job,
 /* the same for a request that Redis could not serve: 503 and Retry-After */
 void ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job);
 
+/*
+ * Remembers of which kinds the events of a job are, and which outcomes are
+ * expected, for when it has been applied; without memory they go uncounted.
+ */
+void ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
+    const knock_received_t *received);
+
+/*
+ * Whether one more request, with a body of so many bytes (-1: not known), may
+ * be begun.  NGX_OK; or NGX_BUSY with *err filled in, which is logged: as many
+ * wait for Redis as knock_max_in_flight allows.
+ */
+ngx_int_t ngx_http_knock_job_admit(ngx_http_knock_worker_t *worker,
+    off_t bytes, knock_error_t *err);
+
+/* counts the bytes of a job's body in */
+void ngx_http_knock_job_hold(ngx_http_knock_job_t *job, size_t bytes);
+
 /* frees a job; its request is answered by somebody else, or has gone */
 void ngx_http_knock_job_free(ngx_http_knock_job_t *job);
 
@@ -221,6 +261,19 @@ void ngx_http_knock_job_free_all(ngx_http_knock_worker_t *worker);
 /* sends the answer, which is copied, and frees the job */
 void ngx_http_knock_job_finish(ngx_http_knock_job_t *job, ngx_uint_t status,
     const knock_str_t *json);
+
+
+/*
+ * ngx_http_knock_complain.c: logs why requests are answered 5xx, in a line
+ * that says what to do; the same again, by its format and `why` (NULL: by the
+ * format alone), once a second only, with the number of lines left out.
+ */
+void ngx_cdecl ngx_http_knock_complain(ngx_http_knock_worker_t *worker,
+    const ngx_str_t *why, const char *fmt, ...);
+
+/* the same for memory that was not to be had; `what` for */
+void ngx_http_knock_complain_memory(ngx_http_knock_worker_t *worker,
+    const char *what);
 
 
 #endif /* _NGX_HTTP_KNOCK_WORKER_H_INCLUDED_ */
