@@ -2,6 +2,7 @@
 #include "knock_api.h"
 #include "knock_action.h"
 #include "knock_event.h"
+#include "knock_json_merge.h"
 
 
 static int knock_api_own_key(knock_arena_t *arena, const knock_json_t *doc,

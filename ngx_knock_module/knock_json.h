@@ -113,18 +113,5 @@ knock_json_string_eq(const knock_json_t *v, const knock_str_t *str)
 /* 1 if the number's text is an integer: no fraction, no exponent; else 0 */
 int knock_json_is_integer(const knock_json_t *v);
 
-/*
- * Deep merge, the rule of an upsert: the text of `base` with `over` laid on
- * it.  Members that both have as objects merge by the same rule, anything
- * else of `over` replaces (null and arrays too), members of `base` that
- * `over` does not name stay.  Keys stand in base's order, then over's; each
- * once, a duplicated key's last value.  Texts of values are taken as written.
- * Both must be objects.  Linear in time (up to the map's hashing).
- * KNOCK_OK, or KNOCK_ERROR: no memory.
- */
-int knock_json_merge(knock_arena_t *arena, const knock_json_t *base,
-    const knock_json_t *over, knock_str_t *merged);
-
-
 
 #endif /* KNOCK_JSON_H */

@@ -1,6 +1,7 @@
 
 #include "knock_unit.h"
 #include "knock_buf.h"
+#include "knock_json_merge.h"
 #include "knock_limits.h"
 #include "knock_map.h"
 
@@ -36,7 +37,7 @@ struct knock_value_s {
 
 typedef struct {
     knock_arena_t        *arena;
-    knock_arena_t        *scratch[2];
+    knock_arena_t        *scratch;
     knock_map_t          *values;       /* those of the call */
     const knock_unit_t   *unit;
     const knock_need_t   *need;
@@ -280,17 +281,15 @@ knock_unit_fold(knock_arena_t *arena, knock_unit_t *unit,
         return KNOCK_ERROR;
     }
 
-    fold.scratch[0] = knock_arena_create(KNOCK_UNIT_SCRATCH);
-    fold.scratch[1] = knock_arena_create(KNOCK_UNIT_SCRATCH);
+    fold.scratch = knock_arena_create(KNOCK_UNIT_SCRATCH);
 
-    rc = fold.scratch[0] && fold.scratch[1] ? KNOCK_OK : KNOCK_ERROR;
+    rc = fold.scratch ? KNOCK_OK : KNOCK_ERROR;
 
     for (value = fold.first; value && rc == KNOCK_OK; value = value->next) {
         rc = knock_fold_value(&fold, value);
     }
 
-    knock_arena_destroy(fold.scratch[0]);
-    knock_arena_destroy(fold.scratch[1]);
+    knock_arena_destroy(fold.scratch);
 
     if (rc == KNOCK_OK) {
         unit->need = fold.used;
@@ -478,64 +477,74 @@ knock_fold_setting(knock_fold_t *fold, const knock_op_t *op,
 static int
 knock_fold_value(knock_fold_t *fold, knock_value_t *value)
 {
-    size_t               at;
-    knock_str_t          text, merged;
-    knock_arena_t       *other;
+    size_t               len;
+    knock_str_t          text;
     knock_field_t       *field, *last;
+    knock_merge_t       *merge;
     knock_setting_t     *setting;
     const knock_json_t  *object;
 
     last = NULL;
     text = value->text;
-    at = 0;
+    merge = NULL;
 
-    knock_arena_reset(fold->scratch[at]);
+    knock_arena_reset(fold->scratch);
 
-    if (knock_fold_parse(fold->scratch[at], &text, &object) != KNOCK_OK) {
+    if (knock_fold_parse(fold->scratch, &text, &object) != KNOCK_OK) {
         return KNOCK_ERROR;
+    }
+
+    if (object) {
+        merge = knock_merge_create(fold->scratch, object);
+        if (merge == NULL) {
+            return KNOCK_ERROR;
+        }
     }
 
     for (setting = value->first; setting; setting = setting->next) {
         field = setting->field;
-        merged = field->json;
-        other = NULL;
 
-        if (field->object && object) {
-            other = fold->scratch[!at];
-            knock_arena_reset(other);
+        if (setting->verdict == KNOCK_VERDICT_LARGE) {
+            len = field->json.len;
 
-            if (knock_json_merge(other, object, field->object, &merged)
-                != KNOCK_OK)
+            if (field->object && merge
+                && knock_merge_measure(merge, field->object, &len) != KNOCK_OK)
             {
                 return KNOCK_ERROR;
             }
-        }
 
-        if (setting->verdict == KNOCK_VERDICT_LARGE) {
-
-            if (knock_fold_length(fold, field, merged.len) != KNOCK_OK) {
+            if (knock_fold_length(fold, field, len) != KNOCK_OK) {
                 return KNOCK_ERROR;
             }
 
             continue;
         }
 
-        if (last && knock_fold_length(fold, last, text.len) != KNOCK_OK) {
+        len = merge ? knock_merge_len(merge) : text.len;
+
+        if (last && knock_fold_length(fold, last, len) != KNOCK_OK) {
             return KNOCK_ERROR;
         }
 
         last = field;
-        text = merged;
 
-        if (other == NULL) {
-            object = field->object;
+        if (field->object && merge) {
+
+            if (knock_merge_add(merge, field->object) != KNOCK_OK) {
+                return KNOCK_ERROR;
+            }
+
             continue;
         }
 
-        at = !at;
+        text = field->json;
+        merge = NULL;
 
-        if (knock_fold_parse(other, &text, &object) != KNOCK_OK) {
-            return KNOCK_ERROR;
+        if (field->object) {
+            merge = knock_merge_create(fold->scratch, field->object);
+            if (merge == NULL) {
+                return KNOCK_ERROR;
+            }
         }
     }
 
@@ -543,11 +552,12 @@ knock_fold_value(knock_fold_t *fold, knock_value_t *value)
         return KNOCK_OK;
     }
 
-    if (knock_arena_dup(fold->arena, &text, &last->json) != KNOCK_OK) {
+    if (merge && knock_merge_text(merge, fold->arena, &text) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    value->text = last->json;
+    last->json = text;
+    value->text = text;
 
     return KNOCK_OK;
 }

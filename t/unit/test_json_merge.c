@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "knock_buf.h"
-#include "knock_json.h"
+#include "knock_json_merge.h"
 #include "knock_map.h"
 
 
@@ -329,6 +329,106 @@ test_merging_the_same_again_changes_nothing(void **state)
 }
 
 
+/*
+ * What comes of objects laid on one another in a chain is what comes of them
+ * one after the other, and its length is known before.
+ */
+
+static void
+test_a_chain(void **state)
+{
+    size_t          i, len;
+    knock_str_t     base, over, text, step;
+    knock_merge_t  *chain;
+
+    static const char  *overs[] = {
+        "{}", "{\"a\":{\"y\":2}}", "{\"a\":{\"z\":{\"p\":1}}}",
+        "{\"a\":{\"z\":{\"q\":[1]}},\"n\":1}", "{\"b\":{\"c\":1},\"b\":{}}",
+        "{\"b\":{\"d\":null}}", "{\"a\":7}", "{\"a\":{\"x\":{}}}",
+        "{\"a\":{\"x\":{\"y\":{}}}}", "{\"\\u0061\":{\"x\":{\"y\":{\"z\":1}}}}"
+    };
+
+    (void) state;
+
+    knock_str_set(&base, "{ \"a\": { \"x\": 1 } }");
+    step = base;
+
+    chain = knock_merge_create(arena, parse(&base));
+    assert_non_null(chain);
+
+    for (i = 0; i < sizeof(overs) / sizeof(overs[0]); i++) {
+        over.len = strlen(overs[i]);
+        over.data = (unsigned char *) (uintptr_t) overs[i];
+
+        assert_int_equal(knock_merge_measure(chain, parse(&over), &len),
+                         KNOCK_OK);
+
+        /* measuring has changed nothing */
+
+        assert_int_equal(knock_merge_len(chain), step.len);
+        assert_int_equal(knock_merge_text(chain, arena, &text), KNOCK_OK);
+        assert_true(knock_str_eq(&text, &step));
+
+        assert_int_equal(knock_merge_add(chain, parse(&over)), KNOCK_OK);
+        assert_int_equal(knock_merge_text(chain, arena, &text), KNOCK_OK);
+        assert_int_equal(knock_merge_len(chain), len);
+        assert_int_equal(text.len, len);
+
+        assert_int_equal(knock_json_merge(arena, parse(&step), parse(&over),
+                                          &step),
+                         KNOCK_OK);
+
+        if (!knock_str_eq(&text, &step)) {
+            fail_msg("%s makes %.*s, not %.*s", overs[i], (int) text.len,
+                     (char *) text.data, (int) step.len, (char *) step.data);
+        }
+    }
+
+    assert_true(knock_str_is(&text, "{\"a\":{\"x\":{\"y\":{\"z\":1}}},"
+                                    "\"n\":1,\"b\":{\"d\":null}}"));
+}
+
+
+/* a small object laid on a large one takes what the small one needs */
+
+static void
+test_a_long_chain_takes_no_more_for_each(void **state)
+{
+    enum { LONG = 2000 };
+
+    size_t          i, before, len;
+    knock_str_t     base, text, over[2];
+    knock_merge_t  *chain;
+
+    (void) state;
+
+    base = members(0, LONG, "{\"a\":1}", 1);
+    over[0] = members(LONG / 2, 1, "{\"b\":1}", 1);
+    over[1] = members(LONG, 1, "{\"b\":1}", 1);
+
+    chain = knock_merge_create(arena, parse(&base));
+    assert_non_null(chain);
+    assert_int_equal(knock_merge_add(chain, parse(&over[0])), KNOCK_OK);
+
+    before = knock_arena_size(arena);
+
+    for (i = 0; i < LONG; i++) {
+        assert_int_equal(knock_merge_measure(chain, parse(&over[i % 2]), &len),
+                         KNOCK_OK);
+        assert_int_equal(knock_merge_add(chain, parse(&over[i % 2])),
+                         KNOCK_OK);
+        assert_int_equal(knock_merge_len(chain), len);
+    }
+
+    /* writing the whole once each time would take forty times as much */
+
+    assert_true(knock_arena_size(arena) - before < LONG * base.len / 20);
+
+    assert_int_equal(knock_merge_text(chain, arena, &text), KNOCK_OK);
+    assert_int_equal(parse(&text)->count, LONG + 1);
+}
+
+
 #define t(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
@@ -340,7 +440,9 @@ main(void)
         t(test_few_and_many_members_merge_alike),
         t(test_very_many_members),
         t(test_deep_nesting),
-        t(test_merging_the_same_again_changes_nothing)
+        t(test_merging_the_same_again_changes_nothing),
+        t(test_a_chain),
+        t(test_a_long_chain_takes_no_more_for_each)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
