@@ -351,8 +351,8 @@ sub disk_full_always {
             $run->pause(0.1);
         }
 
-        limit_files($node) if $node->running;
-        $node->restart if !$node->running;
+        # without a limit; one that runs may be about to end
+        $node->restart;
         $run->served;
         $run->pause(1.5);
     }
