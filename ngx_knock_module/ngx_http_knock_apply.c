@@ -308,7 +308,9 @@ ngx_http_knock_apply_handler(void *data, ngx_http_knock_redis_status_e status,
     worker->ncalls--;
     worker->napplies--;
 
-    if (reply) {
+    if (status != NGX_HTTP_KNOCK_REDIS_LOST
+        && status != NGX_HTTP_KNOCK_REDIS_DOWN)
+    {
         ngx_http_knock_metrics_call(worker, call->sent);
     }
 

@@ -11,6 +11,9 @@
 
 #define NGX_HTTP_KNOCK_COPY_EVERY  1000
 
+/* workers write into cache lines of their own */
+#define NGX_HTTP_KNOCK_LINE        ((size_t) NGX_CPU_CACHE_LINE)
+
 
 /* the beginning of the zone */
 
@@ -105,7 +108,7 @@ ngx_http_knock_metrics_zone(ngx_conf_t *cf)
 
     size = sizeof(ngx_http_knock_zone_t)
            + NGX_HTTP_KNOCK_BLOCKS * ngx_align(sizeof(ngx_http_knock_block_t),
-                                               NGX_CPU_CACHE_LINE);
+                                               NGX_HTTP_KNOCK_LINE);
     size = ngx_align(size + size / 16 + 16 * ngx_pagesize, ngx_pagesize);
 
     shm_zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_knock_module);
@@ -131,7 +134,7 @@ ngx_http_knock_metrics_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_slab_pool_t        *shpool;
     ngx_http_knock_zone_t  *zone;
 
-    size = ngx_align(sizeof(ngx_http_knock_block_t), NGX_CPU_CACHE_LINE);
+    size = ngx_align(sizeof(ngx_http_knock_block_t), NGX_HTTP_KNOCK_LINE);
 
     if (data) {
         shm_zone->data = data;
@@ -141,7 +144,7 @@ ngx_http_knock_metrics_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
     zone = ngx_slab_calloc(shpool, sizeof(ngx_http_knock_zone_t)
-                                   + NGX_CPU_CACHE_LINE
+                                   + NGX_HTTP_KNOCK_LINE
                                    + NGX_HTTP_KNOCK_BLOCKS * size);
     if (zone == NULL) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
@@ -154,7 +157,7 @@ ngx_http_knock_metrics_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     zone->size = size;
     zone->blocks = ngx_align_ptr((u_char *) zone
                                  + sizeof(ngx_http_knock_zone_t),
-                                 NGX_CPU_CACHE_LINE);
+                                 NGX_HTTP_KNOCK_LINE);
 
     shpool->data = zone;
     shm_zone->data = zone;

@@ -281,7 +281,9 @@ ngx_http_knock_scrape_handler(void *data, ngx_http_knock_redis_status_e status,
     scrape->pending--;
     asked->replies--;
 
-    if (reply) {
+    if (status != NGX_HTTP_KNOCK_REDIS_LOST
+        && status != NGX_HTTP_KNOCK_REDIS_DOWN)
+    {
         scrape->up = 1;
     }
 
