@@ -57,7 +57,7 @@ sub down_at_start {
          ? qr/is away: connecting to unix:\S+ failed; check that redis-server runs and listens there \(/
          : qr/is away: connecting to 127\.0\.0\.1:\d+ failed; .*\(111: Connection refused\)/,
          "$where: the log says what failed and what to check";
-    is scalar(() = $nginx->log_text =~ /\[error\].*is away/g), 1,
+    is scalar(() = $nginx->log_text =~ /\[error\].* Redis "\S+" is away/g), 1,
        "$where: as an error once an outage";
 
     $fake->up;
