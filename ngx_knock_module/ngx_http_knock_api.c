@@ -28,10 +28,8 @@ static void ngx_http_knock_api_environments(ngx_http_knock_api_t *api);
 ngx_int_t
 ngx_http_knock_api_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                    rc;
-    knock_error_t                err;
-    ngx_http_knock_worker_t     *worker;
-    ngx_http_knock_main_conf_t  *kmcf;
+    ngx_int_t      rc;
+    knock_error_t  err;
 
     if (ngx_http_knock_api_check(r, &err) != NGX_OK) {
 
@@ -45,14 +43,7 @@ ngx_http_knock_api_handler(ngx_http_request_t *r)
         return ngx_http_knock_send_refusal(r, &err, NULL);
     }
 
-    kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
-    worker = ngx_http_knock_worker_get(kmcf);
-
-    if (worker
-        && ngx_http_knock_job_admit(worker, r->headers_in.content_length_n,
-                                    &err)
-           != NGX_OK)
-    {
+    if (ngx_http_knock_job_admit(r, &err) != NGX_OK) {
         return ngx_http_knock_send_refusal(r, &err, NULL);
     }
 

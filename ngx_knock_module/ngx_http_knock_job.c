@@ -80,14 +80,23 @@ ngx_http_knock_job_hold(ngx_http_knock_job_t *job, size_t bytes)
  */
 
 ngx_int_t
-ngx_http_knock_job_admit(ngx_http_knock_worker_t *worker, off_t bytes,
-    knock_error_t *err)
+ngx_http_knock_job_admit(ngx_http_request_t *r, knock_error_t *err)
 {
     size_t                       size;
+    ngx_http_knock_worker_t     *worker;
     ngx_http_knock_main_conf_t  *kmcf;
 
-    kmcf = worker->conf;
-    size = bytes > 0 ? (size_t) bytes : 0;
+    kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
+    worker = ngx_http_knock_worker_get(kmcf);
+
+    /* without memory for a worker the request fails where it needs one */
+
+    if (worker == NULL) {
+        return NGX_OK;
+    }
+
+    size = r->headers_in.content_length_n > 0
+           ? (size_t) r->headers_in.content_length_n : 0;
 
     if (worker->njobs < kmcf->max_in_flight
         && (worker->body_bytes == 0

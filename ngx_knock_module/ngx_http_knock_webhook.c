@@ -46,10 +46,8 @@ static ngx_http_knock_job_type_t  ngx_http_knock_webhook_type = {
 ngx_int_t
 ngx_http_knock_webhook_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                    rc;
-    knock_error_t                err;
-    ngx_http_knock_worker_t     *worker;
-    ngx_http_knock_main_conf_t  *kmcf;
+    ngx_int_t      rc;
+    knock_error_t  err;
 
     if (!(r->method & (NGX_HTTP_POST|NGX_HTTP_PUT|NGX_HTTP_PATCH))) {
         (void) knock_error_set(&err, KNOCK_E_METHOD_NOT_ALLOWED,
@@ -62,14 +60,7 @@ ngx_http_knock_webhook_handler(ngx_http_request_t *r)
         return ngx_http_knock_send_refusal(r, &err, NULL);
     }
 
-    kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
-    worker = ngx_http_knock_worker_get(kmcf);
-
-    if (worker
-        && ngx_http_knock_job_admit(worker, r->headers_in.content_length_n,
-                                    &err)
-           != NGX_OK)
-    {
+    if (ngx_http_knock_job_admit(r, &err) != NGX_OK) {
         return ngx_http_knock_send_refusal(r, &err, NULL);
     }
 
@@ -99,20 +90,15 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
     kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
     klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
 
-    worker = ngx_http_knock_worker_get(kmcf);
-
     /* others may have come while the body did */
 
-    if (worker
-        && ngx_http_knock_job_admit(worker, r->headers_in.content_length_n,
-                                    &err)
-           != NGX_OK)
-    {
+    if (ngx_http_knock_job_admit(r, &err) != NGX_OK) {
         ngx_http_finalize_request(r, ngx_http_knock_send_error(r, &err));
         return;
     }
 
     webhook = ngx_pcalloc(r->pool, sizeof(ngx_http_knock_webhook_t));
+    worker = ngx_http_knock_worker_get(kmcf);
 
     if (webhook == NULL || worker == NULL
         || ngx_http_complex_value(r, klcf->token, &token) != NGX_OK

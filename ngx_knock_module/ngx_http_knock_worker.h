@@ -242,12 +242,11 @@ void ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
     const knock_received_t *received);
 
 /*
- * Whether one more request, with a body of so many bytes (-1: not known), may
- * be begun.  NGX_OK; or NGX_BUSY with *err filled in, which is logged: as many
- * wait for Redis as knock_max_in_flight allows.
+ * Whether a request, with the body that it announces, may be begun.  NGX_OK;
+ * or NGX_BUSY with *err filled in, which is logged: as many wait for Redis as
+ * knock_max_in_flight allows.
  */
-ngx_int_t ngx_http_knock_job_admit(ngx_http_knock_worker_t *worker,
-    off_t bytes, knock_error_t *err);
+ngx_int_t ngx_http_knock_job_admit(ngx_http_request_t *r, knock_error_t *err);
 
 /* counts the bytes of a job's body in */
 void ngx_http_knock_job_hold(ngx_http_knock_job_t *job, size_t bytes);
