@@ -15,8 +15,6 @@
 #define NGX_HTTP_KNOCK_SCRAPE_WAIT   1000       /* ms */
 #define NGX_HTTP_KNOCK_SCRAPE_ARENA  (32 * 1024)
 
-#define NGX_HTTP_KNOCK_SCRAPE_TYPE   "text/plain; version=0.0.4"
-
 
 typedef struct ngx_http_knock_scrape_s  ngx_http_knock_scrape_t;
 
@@ -370,16 +368,14 @@ ngx_http_knock_scrape_free(ngx_http_knock_scrape_t *scrape)
 static ngx_int_t
 ngx_http_knock_scrape_send(ngx_http_knock_scrape_t *scrape)
 {
-    ngx_int_t            rc;
-    ngx_buf_t           *b;
-    ngx_chain_t          out;
-    knock_str_t          text;
-    knock_buf_t          buf;
-    knock_arena_t       *arena;
-    ngx_http_request_t  *r;
+    ngx_int_t       rc;
+    knock_str_t     text;
+    knock_buf_t     buf;
+    knock_arena_t  *arena;
 
-    r = scrape->request;
-    b = NULL;
+    static ngx_str_t  type = ngx_string("text/plain; version=0.0.4");
+
+    rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
 
     arena = knock_arena_create(NGX_HTTP_KNOCK_SCRAPE_ARENA);
 
@@ -389,41 +385,18 @@ ngx_http_knock_scrape_send(ngx_http_knock_scrape_t *scrape)
         if (ngx_http_knock_scrape_text(scrape, &buf) == NGX_OK
             && knock_buf_str(&buf, &text) == KNOCK_OK)
         {
-            b = ngx_create_temp_buf(r->pool, text.len);
-        }
-
-        if (b) {
-            b->last = ngx_cpymem(b->pos, text.data, text.len);
+            rc = ngx_http_knock_send_text(scrape->request, NGX_HTTP_OK, &type,
+                                          &text);
         }
 
         knock_arena_destroy(arena);
     }
 
-    if (b == NULL) {
+    if (rc == NGX_HTTP_INTERNAL_SERVER_ERROR) {
         ngx_http_knock_complain_memory(scrape->worker, "the metrics");
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
-    r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = b->last - b->pos;
-
-    ngx_str_set(&r->headers_out.content_type, NGX_HTTP_KNOCK_SCRAPE_TYPE);
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
+    return rc;
 }
 
 

@@ -67,9 +67,7 @@ ngx_int_t
 ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
     const knock_str_t *json)
 {
-    ngx_int_t    rc;
-    ngx_buf_t   *b;
-    ngx_chain_t  out;
+    static ngx_str_t  type = ngx_string("application/json");
 
     if (ngx_http_knock_set_answered(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -87,24 +85,36 @@ ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b = ngx_create_temp_buf(r->pool, json->len);
-    if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    b->last = ngx_cpymem(b->pos, json->data, json->len);
-    b->last_buf = r == r->main;
-    b->last_in_chain = 1;
-
     /* or nginx takes an If-Match for its own to judge, and answers 412 */
 
     r->disable_not_modified = 1;
 
-    r->headers_out.status = status;
-    r->headers_out.content_length_n = (off_t) json->len;
+    return ngx_http_knock_send_text(r, status, &type, json);
+}
 
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+ngx_int_t
+ngx_http_knock_send_text(ngx_http_request_t *r, ngx_uint_t status,
+    const ngx_str_t *type, const knock_str_t *text)
+{
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_chain_t  out;
+
+    b = ngx_create_temp_buf(r->pool, text->len);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->last = ngx_cpymem(b->pos, text->data, text->len);
+    b->last_buf = r == r->main;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = (off_t) text->len;
+
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
     r->headers_out.content_type_lowcase = NULL;
 
     rc = ngx_http_send_header(r);

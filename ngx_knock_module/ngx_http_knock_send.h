@@ -1,5 +1,5 @@
 
-/* Sending the module's answers, which are all JSON. */
+/* Sending the module's answers, which are JSON but for the metrics. */
 
 #ifndef _NGX_HTTP_KNOCK_SEND_H_INCLUDED_
 #define _NGX_HTTP_KNOCK_SEND_H_INCLUDED_
@@ -23,6 +23,13 @@ ngx_int_t ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
 /* the same for an error, whose code says the status */
 ngx_int_t ngx_http_knock_send_error(ngx_http_request_t *r,
     const knock_error_t *err);
+
+/*
+ * Sends a text of another type, which is copied, without any of that; `type`
+ * must live as long as r.  What it returns finalizes the request.
+ */
+ngx_int_t ngx_http_knock_send_text(ngx_http_request_t *r, ngx_uint_t status,
+    const ngx_str_t *type, const knock_str_t *text);
 
 /*
  * Refuses a request whose body has not been read: discards that and sends the
