@@ -262,9 +262,7 @@ ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *words,
     {
         ngx_http_knock_complain(api->worker, NULL,
                                 "Redis cannot be asked for a call of the API: "
-                                "it is away, as was said before, or "
-                                "max_pending= or max_pending_bytes= are "
-                                "reached");
+                                NGX_HTTP_KNOCK_REDIS_BUSY);
         api->failed = 1;
         return;
     }

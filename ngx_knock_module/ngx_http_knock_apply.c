@@ -280,8 +280,7 @@ ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
     }
 
     if (rc == NGX_BUSY) {
-        ngx_str_set(&why, "it is away, as was said before, or max_pending= "
-                          "or max_pending_bytes= are reached");
+        ngx_str_set(&why, NGX_HTTP_KNOCK_REDIS_BUSY);
 
     } else {
         ngx_str_set(&why, "no memory");

@@ -52,9 +52,7 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     knock_arena_t         *arena;
     ngx_http_knock_env_t  *env;
 
-    static ngx_str_t  busy =
-        ngx_string("it is away, as was said before, or max_pending= or "
-                   "max_pending_bytes= are reached");
+    static ngx_str_t  busy = ngx_string(NGX_HTTP_KNOCK_REDIS_BUSY);
 
     if (worker->pending) {
         return;

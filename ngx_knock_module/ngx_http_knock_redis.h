@@ -142,6 +142,12 @@ ngx_http_knock_redis_t *ngx_http_knock_redis_create(ngx_cycle_t *cycle,
 void ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis);
 
 
+/* why NGX_BUSY, for a log */
+#define NGX_HTTP_KNOCK_REDIS_BUSY                                            \
+    "it is away, as was said before, or max_pending= or max_pending_bytes= " \
+    "are reached"
+
+
 /*
  * Queues a command; all that are queued in one turn of the event loop are
  * written together.  The arguments are copied.
