@@ -48,8 +48,8 @@ static ngx_http_knock_scrape_t *ngx_http_knock_scrape_create(
     ngx_http_request_t *r, ngx_http_knock_worker_t *worker);
 static void ngx_http_knock_scrape_cleanup(void *data);
 static ngx_int_t ngx_http_knock_scrape_ask(ngx_http_knock_scrape_t *scrape);
-static ngx_int_t ngx_http_knock_scrape_length(ngx_http_knock_asked_t *asked,
-    const knock_str_t *key);
+static ngx_int_t ngx_http_knock_scrape_command(ngx_http_knock_asked_t *asked,
+    const knock_str_t *words, ngx_uint_t n);
 static void ngx_http_knock_scrape_handler(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 static void ngx_http_knock_scrape_timer(ngx_event_t *ev);
@@ -182,6 +182,7 @@ ngx_http_knock_scrape_ask(ngx_http_knock_scrape_t *scrape)
 {
     ngx_uint_t               n;
     ngx_queue_t             *q;
+    knock_str_t              words[2];
     ngx_http_knock_env_t    *env;
     ngx_http_knock_asked_t  *asked;
 
@@ -220,38 +221,45 @@ ngx_http_knock_scrape_ask(ngx_http_knock_scrape_t *scrape)
             return NGX_ERROR;
         }
 
-        if (ngx_http_knock_scrape_length(asked,
-                                         &env->live->keys[KNOCK_KEY_RUNS])
-            != NGX_OK)
-        {
+        knock_str_set(&words[0], "LLEN");
+        words[1] = env->live->keys[KNOCK_KEY_RUNS];
+
+        if (ngx_http_knock_scrape_command(asked, words, 2) != NGX_OK) {
             asked->failed = 1;
         }
+    }
+
+    /* before the first event there may be none known, but Redis be there */
+
+    if (scrape->nasked == 0) {
+        scrape->asked->scrape = scrape;
+        knock_str_set(&words[0], "PING");
+
+        (void) ngx_http_knock_scrape_command(scrape->asked, words, 1);
     }
 
     return NGX_OK;
 }
 
 
-/* asks for the length of one list of an environment */
-
 static ngx_int_t
-ngx_http_knock_scrape_length(ngx_http_knock_asked_t *asked,
-    const knock_str_t *key)
+ngx_http_knock_scrape_command(ngx_http_knock_asked_t *asked,
+    const knock_str_t *words, ngx_uint_t n)
 {
     size_t                    lens[2];
     ngx_int_t                 rc;
+    ngx_uint_t                i;
     const char               *argv[2];
     ngx_http_knock_worker_t  *worker;
 
     worker = asked->scrape->worker;
 
-    argv[0] = "LLEN";
-    lens[0] = sizeof("LLEN") - 1;
+    for (i = 0; i < n; i++) {
+        argv[i] = (const char *) words[i].data;
+        lens[i] = words[i].len;
+    }
 
-    argv[1] = (const char *) key->data;
-    lens[1] = key->len;
-
-    rc = ngx_http_knock_redis_command(worker->redis, 2, argv, lens,
+    rc = ngx_http_knock_redis_command(worker->redis, n, argv, lens,
                                       ngx_http_knock_scrape_handler, asked);
     if (rc == NGX_OK) {
         asked->replies++;

@@ -24,6 +24,7 @@ counted();
 refused_methods();
 overload();
 away();
+back();
 
 done_testing();
 
@@ -270,6 +271,25 @@ sub away {
        'without what only Redis knows';
     is $now->{'knock_errors_total{code="redis_unavailable"}'}, 200, 'counted';
     few($nginx, qr/told to retry/, 'Redis away');
+
+    $nginx->stop;
+}
+
+
+# A worker that began without Redis knows no environment to ask the length of:
+# that Redis is there it says before the first event comes.
+
+sub back {
+    my $nginx = Knock::Nginx->start(
+        http => "knock_redis unix:$own->{socket} " . TIMES . ';',
+        server => $server);
+
+    is scrape($nginx)->{knock_redis_up}, 0, 'Redis is away from the start';
+
+    start_redis(%$own);
+
+    is wait_for('Redis', sub { scrape($nginx)->{knock_redis_up} }), 1,
+       'it is back, without an event';
 
     $nginx->stop;
 }
