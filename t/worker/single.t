@@ -10,7 +10,7 @@ use warnings;
 use Test::More;
 
 use Knock::HeldRedis;
-use Knock::Server qw(wait_for);
+use Knock::Server qw(is_running wait_for);
 
 works();
 reloaded();
@@ -34,15 +34,6 @@ sub single {
     $fake->ready;
 
     return $nginx;
-}
-
-
-sub alive {
-    my ($pid) = @_;
-
-    open my $in, '<', "/proc/$pid/stat" or return 0;
-
-    return <$in> !~ /\) Z /;
 }
 
 
@@ -84,7 +75,7 @@ sub clean {
     my ($fake, $nginx, $what) = @_;
     my $pid = $nginx->pid;
 
-    ok alive($pid), "$what: the process lives";
+    ok is_running($pid), "$what: the process lives";
     $nginx->stop('TERM');
     ok !$fake->open_conns, "$what: no connection is left"
         if eval { $fake->wait_closed($_) for $fake->open_conns; 1 };

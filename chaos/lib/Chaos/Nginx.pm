@@ -13,7 +13,7 @@ use File::Temp ();
 use POSIX ();
 use Time::HiRes qw(time sleep);
 
-use Knock::Server qw(free_port wait_for);
+use Knock::Server qw(descendants free_port is_running wait_for);
 
 # masters that were started and are not known to have ended: pid => object's
 # folder
@@ -72,7 +72,7 @@ sub upgrade {
     $wait->('a new master', sub {
         my $pid = $self->_pid_file('nginx.pid') or return;
 
-        return $pid != $old && _is_running($pid) && ($self->{pid} = $pid);
+        return $pid != $old && is_running($pid) && ($self->{pid} = $pid);
     });
 
     $masters{ $self->{pid} } = 1;
@@ -86,23 +86,12 @@ sub upgrade {
     # the new master is a child of the old one
 
     $wait->('the old workers to leave', sub {
-        !grep { $_ != $self->{pid} } $self->workers_of($old)
+        !grep { $_ != $self->{pid} } $self->workers($old)
     });
     kill 'QUIT', $old;
-    $wait->('the old master to leave', sub { !_is_running($old) });
+    $wait->('the old master to leave', sub { !is_running($old) });
 
     delete $masters{$old};
-}
-
-
-# The workers of a master.
-
-sub workers_of {
-    my ($self, $pid) = @_;
-
-    open my $in, '<', "/proc/$pid/task/$pid/children" or return;
-
-    return grep { _is_running($_) } split ' ', <$in> // '';
 }
 
 
@@ -112,7 +101,7 @@ sub memory {
     my ($self) = @_;
     my $most = 0;
 
-    for my $pid ($self->workers_of($self->{pid})) {
+    for my $pid ($self->workers) {
         open my $in, '<', "/proc/$pid/status" or next;
 
         my ($kb) = do { local $/; <$in> // '' } =~ /^VmRSS:\s+(\d+) kB/m;
@@ -168,15 +157,6 @@ sub _pid_file {
 }
 
 
-sub _is_running {
-    my ($pid) = @_;
-
-    open my $in, '<', "/proc/$pid/stat" or return 0;
-
-    return (<$in> // '') =~ /^\d+ \(.*\) [^ZX]/s;
-}
-
-
 # Waits for a master to end; one that does not is killed, with its workers.
 
 sub _end {
@@ -186,9 +166,9 @@ sub _end {
     delete $masters{$pid};
     kill $signal, $pid;
 
-    while (_is_running($pid)) {
+    while (is_running($pid)) {
         if (time > $end) {
-            kill 'KILL', workers_of(undef, $pid), $pid;
+            kill 'KILL', descendants($pid), $pid;
             return;
         }
 

@@ -11,7 +11,7 @@ use strict;
 use warnings;
 
 use Knock::Redis;
-use Knock::Server qw(start_redis stop_process);
+use Knock::Server qw(is_running start_redis stop_process);
 
 
 # `aof` is the append-only file's appendfsync, without it nothing is kept on
@@ -98,13 +98,7 @@ sub kill {
 
 # Whether it runs.
 
-sub running {
-    my ($self) = @_;
-
-    open my $in, '<', '/proc/' . $self->pid . '/stat' or return 0;
-
-    return (<$in> // '') =~ /^\d+ \(.*\) [^ZX]/s;
-}
+sub running { return is_running($_[0]->pid) }
 
 
 # Starts it again in its folder, at its port; it may be loading afterwards.

@@ -16,7 +16,7 @@ use File::Temp qw(tempdir);
 use Time::HiRes qw(sleep);
 
 use Knock::Http;
-use Knock::Server qw(start_process stop_process free_port wait_for);
+use Knock::Server qw(start_process stop_process is_running free_port wait_for);
 
 our $Webhook = <<'_EOC_';
 location ~ ^/in/(?<token>[\w-]+)$ {
@@ -109,17 +109,20 @@ sub client {
 sub new_client { return Knock::Http->new($_[0]{port}) }
 
 
-# Process ids of the workers, those that are shutting down too.
+# Process ids of the workers, those that are shutting down too; of a master
+# that is not the one in office, by its process id.
 
 sub workers {
-    my ($self) = @_;
+    my ($self, $master) = @_;
     my @pids;
+
+    $master //= $self->{pid};
 
     for my $stat (glob '/proc/[0-9]*/stat') {
         my ($pid, $state, $parent) = _slurp($stat) =~ /^(\d+) .*\) (\S) (\d+)/s
             or next;
 
-        push @pids, $pid if $parent == $self->{pid} && $state ne 'Z';
+        push @pids, $pid if $parent == $master && $state ne 'Z';
     }
 
     return @pids;
@@ -207,8 +210,7 @@ sub _wait_for_start {
 
     # the port may be somebody else's: the pid file is ours
     return wait_for('nginx', sub {
-        -d "/proc/$pid" && _slurp("/proc/$pid/stat") !~ /\) Z /
-            or return 'ended';
+        return 'ended' if !is_running($pid);
         return _slurp("$self->{dir}/nginx.pid") =~ /^$pid$/m
                && $self->workers;
     }) ne 'ended';

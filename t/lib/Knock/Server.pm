@@ -15,8 +15,8 @@ use Time::HiRes qw(sleep time);
 
 use Knock::Redis;
 
-our @EXPORT_OK = qw(start_redis start_process stop_process free_port wait_for
-                    connect_redis);
+our @EXPORT_OK = qw(start_redis start_process stop_process is_running
+                    descendants free_port wait_for connect_redis);
 
 my %children;       # pid => 1, of this process only
 my $owner = $$;
@@ -94,6 +94,17 @@ sub stop_process {
         kill 'KILL', descendants($pid), $pid if time > $end;
         sleep 0.01;
     }
+}
+
+
+# Whether there is such a process, and it has not ended.
+
+sub is_running {
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/stat" or return 0;
+
+    return (<$in> // '') =~ /^\d+ \(.*\) [^ZX]/s;
 }
 
 
