@@ -39,6 +39,7 @@ use Socket qw(AF_INET SOCK_STREAM SOL_SOCKET SO_ERROR IPPROTO_TCP TCP_NODELAY
 use Time::HiRes qw(time sleep);
 
 use Chaos::Events qw(event);
+use Knock::Load;
 
 use constant {
     ANSWER_TIME => 10,          # seconds, as Segment waits
@@ -308,19 +309,12 @@ sub _read {
         return 1;
     }
 
-    my $end = index $c->{in}, "\r\n\r\n";
+    return 0 if !$c->{events};
 
-    return 0 if $end < 0 || !$c->{events};
+    my $answer = Knock::Load::answer($c->{in}) or return 0;
 
-    my $head = substr $c->{in}, 0, $end;
-    my ($status) = $head =~ m{^HTTP/1\.1 (\d+)} or die "no HTTP: $head\n";
-    my ($length) = $head =~ /^Content-Length: (\d+)/mi
-        or die "an answer without a length: $head\n";
-
-    return 0 if length $c->{in} < $end + 4 + $length;
-
-    $self->_answered($c, $status, substr $c->{in}, $end + 4, $length);
-    $self->_close($c) if $head =~ /^Connection: close/mi;
+    $self->_answered($c, $answer->{status}, $answer->{body});
+    $self->_close($c) if $answer->{close};
 
     return 1;
 }

@@ -172,26 +172,15 @@ sub _read {
         return;
     }
 
-    my $end = index $c->{in}, "\r\n\r\n";
-    return if $end < 0;
-
-    my $head = substr $c->{in}, 0, $end;
-    my ($length) = $head =~ /^Content-Length: (\d+)/mi
-        or die "an answer without a length: $head\n";
-
-    return if length $c->{in} < $end + 4 + $length;
-
-    my ($status) = $head =~ m{^HTTP/1\.1 (\d+)} or die "no HTTP: $head\n";
+    my $answer = answer($c->{in}) or return;
 
     $self->{count}{answers}++;
     $c->{answers}++;
 
     # before the next request goes out
     my $request = $c->{request};
-    my $answer = { status => $status,
-                   body => substr $c->{in}, $end + 4, $length };
 
-    if ($head =~ /^Connection: close/mi) {
+    if (delete $answer->{close}) {
         $self->{count}{asked}++;
         $self->_close($c);
     }
@@ -200,6 +189,27 @@ sub _read {
     $self->_next($c);
 
     return 1;
+}
+
+
+# The answer that a text begins with, if it is complete: { status, body, close },
+# the last of which says that the connection ends with it.
+
+sub answer {
+    my ($text) = @_;
+
+    my $end = index $text, "\r\n\r\n";
+    return if $end < 0;
+
+    my $head = substr $text, 0, $end;
+    my ($status) = $head =~ m{^HTTP/1\.1 (\d+)} or die "no HTTP: $head\n";
+    my ($length) = $head =~ /^Content-Length: (\d+)/mi
+        or die "an answer without a length: $head\n";
+
+    return if length $text < $end + 4 + $length;
+
+    return { status => $status, body => substr($text, $end + 4, $length),
+             close => scalar $head =~ /^Connection: close/mi };
 }
 
 
