@@ -96,9 +96,9 @@ void ngx_http_knock_api_text(ngx_http_knock_api_t *api, const char *arg);
 void ngx_http_knock_api_number(ngx_http_knock_api_t *api, size_t n);
 void ngx_http_knock_api_send(ngx_http_knock_api_t *api);
 
-/* a command that is no function: `n` words */
+/* a command of `n` words, for the slot of a key; NULL: for any node */
 void ngx_http_knock_api_command(ngx_http_knock_api_t *api,
-    const knock_str_t *words, size_t n);
+    const knock_str_t *key, const knock_str_t *words, size_t n);
 
 /* ends the building of a step: it may already have failed */
 void ngx_http_knock_api_sent(ngx_http_knock_api_t *api);

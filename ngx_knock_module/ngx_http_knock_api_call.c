@@ -207,13 +207,14 @@ ngx_http_knock_api_send(ngx_http_knock_api_t *api)
         return;
     }
 
-    ngx_http_knock_api_command(api, api->args.items, api->args.n);
+    ngx_http_knock_api_command(api, api->nkeys ? &api->args.items[3] : NULL,
+                               api->args.items, api->args.n);
 }
 
 
 void
-ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *words,
-    size_t n)
+ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *key,
+    const knock_str_t *words, size_t n)
 {
     size_t                   i;
     size_t                  *lens;
@@ -256,7 +257,7 @@ ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *words,
     slot->api = api;
     slot->index = api->nreplies;
 
-    if (ngx_http_knock_redis_command(api->worker->redis, n, argv, lens,
+    if (ngx_http_knock_redis_command(api->worker->redis, key, n, argv, lens,
                                      ngx_http_knock_api_reply_handler, slot)
         != NGX_OK)
     {

@@ -433,7 +433,7 @@ ngx_http_knock_api_scan(ngx_http_knock_api_t *api)
     }
 
     ngx_http_knock_api_step(api, ngx_http_knock_api_scanned);
-    ngx_http_knock_api_command(api, words, 6);
+    ngx_http_knock_api_command(api, scan->base, words, 6);
     ngx_http_knock_api_sent(api);
 }
 

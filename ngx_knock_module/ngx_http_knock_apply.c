@@ -263,9 +263,11 @@ ngx_http_knock_apply_flush(ngx_http_knock_env_t *env)
     }
 
     if (knock_apply_command(&env->apply, &conf, &command) == KNOCK_OK) {
-        rc = ngx_http_knock_redis_transaction(worker->redis, command.argc,
-                                              command.n, command.argv,
-                                              command.argvlen, command.answer,
+        rc = ngx_http_knock_redis_transaction(worker->redis,
+                                              &env->apply.live->base,
+                                              command.argc, command.n,
+                                              command.argv, command.argvlen,
+                                              command.answer,
                                               ngx_http_knock_apply_handler,
                                               call);
     }

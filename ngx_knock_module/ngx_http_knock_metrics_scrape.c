@@ -259,7 +259,8 @@ ngx_http_knock_scrape_command(ngx_http_knock_asked_t *asked,
         lens[i] = words[i].len;
     }
 
-    rc = ngx_http_knock_redis_command(worker->redis, n, argv, lens,
+    rc = ngx_http_knock_redis_command(worker->redis, n == 2 ? &words[1] : NULL,
+                                      n, argv, lens,
                                       ngx_http_knock_scrape_handler, asked);
     if (rc == NGX_OK) {
         asked->replies++;

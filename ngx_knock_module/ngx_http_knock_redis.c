@@ -144,23 +144,24 @@ ngx_http_knock_redis_stats(ngx_http_knock_redis_t *redis)
 
 
 ngx_int_t
-ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis, ngx_uint_t argc,
-    const char **argv, const size_t *argvlen,
+ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis,
+    const knock_str_t *key, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler, void *data)
 {
     size_t  n;
 
     n = argc;
 
-    return ngx_http_knock_redis_transaction(redis, &n, 1, argv, argvlen, 0,
-                                            handler, data);
+    return ngx_http_knock_redis_transaction(redis, key, &n, 1, argv, argvlen,
+                                            0, handler, data);
 }
 
 
 ngx_int_t
 ngx_http_knock_redis_transaction(ngx_http_knock_redis_t *redis,
-    const size_t *argc, ngx_uint_t n, const char **argv,
-    const size_t *argvlen, ngx_uint_t answer,
+    const knock_str_t *key, const size_t *argc, ngx_uint_t n,
+    const char **argv, const size_t *argvlen, ngx_uint_t answer,
     ngx_http_knock_redis_handler_pt handler, void *data)
 {
     size_t                           size, room, args;

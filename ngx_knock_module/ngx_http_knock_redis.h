@@ -19,6 +19,8 @@
 #include <ngx_event.h>
 #include <hiredis/hiredis.h>
 
+#include "knock_str.h"
+
 
 typedef struct ngx_http_knock_redis_s  ngx_http_knock_redis_t;
 
@@ -150,7 +152,9 @@ void ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis);
 
 /*
  * Queues a command; all that are queued in one turn of the event loop are
- * written together.  The arguments are copied.
+ * written together.  The arguments are copied.  `key` is one of the keys that
+ * it touches, or anything with the same hash tag: in a cluster the command
+ * goes to the node that has that slot.  NULL: any node will do.
  *
  * NGX_OK     accepted: the handler will be called
  * NGX_BUSY   refused: Redis is away and the next attempt is not yet due, or
@@ -164,7 +168,8 @@ void ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis);
  */
 
 ngx_int_t ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis,
-    ngx_uint_t argc, const char **argv, const size_t *argvlen,
+    const knock_str_t *key, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler, void *data);
 
 
@@ -177,8 +182,8 @@ ngx_int_t ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis,
  */
 
 ngx_int_t ngx_http_knock_redis_transaction(ngx_http_knock_redis_t *redis,
-    const size_t *argc, ngx_uint_t n, const char **argv,
-    const size_t *argvlen, ngx_uint_t answer,
+    const knock_str_t *key, const size_t *argc, ngx_uint_t n,
+    const char **argv, const size_t *argvlen, ngx_uint_t answer,
     ngx_http_knock_redis_handler_pt handler, void *data);
 
 
