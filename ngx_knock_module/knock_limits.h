@@ -1,6 +1,6 @@
 
 /*
- * The limits, in one place.  Those of the first struct are directives; the
+ * The limits, in one place.  Those of the first struct are configured; the
  * others are part of the contract and fixed.
  */
 
@@ -15,6 +15,7 @@ typedef struct {
     size_t  max_batch;          /* events of one body */
     size_t  max_recipients;     /* distinct recipients of one action */
     size_t  max_depth;          /* nesting of one event */
+    size_t  max_run_bytes;      /* bytes of all runs of one request */
 } knock_limits_t;
 
 

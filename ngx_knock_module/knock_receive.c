@@ -19,6 +19,8 @@ typedef struct {
     knock_unit_t            unit;
     knock_buf_t             errors;
     knock_str_t             updated_at;     /* now, as JSON */
+    size_t                  run_bytes;      /* of the runs, up to now */
+    unsigned                refused:1;      /* for a reason that *err tells */
 } knock_work_t;
 
 
@@ -34,6 +36,12 @@ static int knock_receive_actions(knock_work_t *work,
 static int knock_receive_action(knock_work_t *work,
     const knock_event_t *event, const knock_str_t *message,
     const knock_resolved_t *resolved, knock_unit_event_t *out);
+static int knock_receive_runs(knock_work_t *work, const knock_event_t *event,
+    const knock_str_t *message, const knock_resolved_t *resolved,
+    knock_unit_event_t *out);
+static int knock_receive_too_large(knock_work_t *work,
+    const knock_event_t *event, const knock_resolved_t *resolved,
+    size_t index);
 static int knock_receive_ops(knock_work_t *work, const knock_ref_t *ref,
     knock_unit_event_t *out, size_t *entity);
 static int knock_receive_op(knock_work_t *work, const knock_upsert_t *upsert,
@@ -133,7 +141,7 @@ knock_receive(knock_apply_t *apply, const knock_receive_t *in,
         received->types[work.unit.nevents] = (unsigned char) event.type;
 
         if (knock_receive_event(&work, &event, i) != KNOCK_OK) {
-            return knock_error_memory(err);
+            return work.refused ? KNOCK_ERROR : knock_error_memory(err);
         }
     }
 
@@ -462,6 +470,42 @@ knock_receive_action(knock_work_t *work, const knock_event_t *event,
     const knock_str_t *message, const knock_resolved_t *resolved,
     knock_unit_event_t *out)
 {
+    size_t  entity;
+
+    if (resolved->nrecipients
+        && knock_receive_runs(work, event, message, resolved, out) != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    if (resolved->actor) {
+        if (knock_receive_ops(work, resolved->actor, out, &entity)
+            != KNOCK_OK)
+        {
+            return KNOCK_ERROR;
+        }
+
+        out->actions[out->nactions].actor = entity;
+    }
+
+    if (resolved->tenant && resolved->tenant->nupserts) {
+        return knock_receive_ops(work, resolved->tenant, out, &entity);
+    }
+
+    return KNOCK_OK;
+}
+
+
+/*
+ * Each run has the event's properties whole: whether there is room for all of
+ * them is asked before the first one is built.
+ */
+
+static int
+knock_receive_runs(knock_work_t *work, const knock_event_t *event,
+    const knock_str_t *message, const knock_resolved_t *resolved,
+    knock_unit_event_t *out)
+{
     size_t                i, entity;
     knock_run_t           run;
     knock_enqueue_t      *enqueue;
@@ -473,6 +517,13 @@ knock_receive_action(knock_work_t *work, const knock_event_t *event,
         != KNOCK_OK)
     {
         return KNOCK_ERROR;
+    }
+
+    if (knock_run_count(&run, resolved->nrecipients,
+                        work->in->limits->max_run_bytes, &work->run_bytes)
+        != KNOCK_OK)
+    {
+        return knock_receive_too_large(work, event, resolved, out->index);
     }
 
     action = &out->actions[out->nactions];
@@ -499,21 +550,33 @@ knock_receive_action(knock_work_t *work, const knock_event_t *event,
         action->nenqueues++;
     }
 
-    if (resolved->actor) {
-        if (knock_receive_ops(work, resolved->actor, out, &entity)
-            != KNOCK_OK)
-        {
-            return KNOCK_ERROR;
-        }
-
-        action->actor = entity;
-    }
-
-    if (resolved->tenant && resolved->tenant->nupserts) {
-        return knock_receive_ops(work, resolved->tenant, out, &entity);
-    }
-
     return KNOCK_OK;
+}
+
+
+static int
+knock_receive_too_large(knock_work_t *work, const knock_event_t *event,
+    const knock_resolved_t *resolved, size_t index)
+{
+    size_t              properties;
+    const knock_str_t  *key;
+
+    work->refused = 1;
+
+    key = &resolved->action->key;
+    properties = event->properties ? knock_json_text(event->properties).len
+                                   : 0;
+
+    return knock_error_set(work->err, KNOCK_E_BATCH_TOO_LARGE,
+                           "the runs of this request would take more than %zu "
+                           "bytes: event %zu has %zu of action \"%.*s\", each "
+                           "with the event's %zu bytes of properties; send "
+                           "fewer events at a time, smaller properties or "
+                           "fewer recipients, or raise max_pending_bytes= of "
+                           "knock_redis",
+                           work->in->limits->max_run_bytes, index,
+                           resolved->nrecipients, (int) key->len,
+                           (char *) key->data, properties);
 }
 
 

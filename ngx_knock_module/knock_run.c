@@ -3,6 +3,10 @@
 #include "knock_time.h"
 
 
+/* of a run without what it shares with others, and without the recipient */
+#define KNOCK_RUN_OWN  128
+
+
 static void knock_run_add_optional(knock_buf_t *buf, const knock_str_t *str);
 static void knock_run_add_text(knock_buf_t *buf, const knock_str_t *json,
     const char *none);
@@ -116,6 +120,23 @@ knock_run_prepare(knock_arena_t *arena, const knock_str_t *environment,
 
 
 int
+knock_run_count(const knock_run_t *run, size_t n, size_t max, size_t *bytes)
+{
+    size_t  each;
+
+    each = KNOCK_RUN_OWN + run->middle.len + run->tail.len;
+
+    if (*bytes > max || n > (max - *bytes) / each) {
+        return KNOCK_DECLINED;
+    }
+
+    *bytes += n * each;
+
+    return KNOCK_OK;
+}
+
+
+int
 knock_run_build(knock_arena_t *arena, const knock_run_t *run,
     const knock_ref_t *recipient, knock_str_t *json)
 {
@@ -132,8 +153,8 @@ knock_run_build(knock_arena_t *arena, const knock_run_t *run,
 
     knock_digest_uuid(parts, 6, text);
 
-    knock_buf_init(&buf, arena, 128 + run->middle.len + run->tail.len
-                                + recipient->collection.len
+    knock_buf_init(&buf, arena, KNOCK_RUN_OWN + run->middle.len
+                                + run->tail.len + recipient->collection.len
                                 + recipient->id.len);
 
     knock_buf_add_lit(&buf, "{\"id\":\"");

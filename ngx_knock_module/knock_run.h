@@ -63,6 +63,14 @@ int knock_run_prepare(knock_arena_t *arena, const knock_str_t *environment,
     const knock_str_t *message, const knock_resolved_t *resolved,
     uint64_t now, knock_run_t *run);
 
+/*
+ * Counts the runs of n recipients by what they share, before they are built.
+ * KNOCK_OK, and *bytes has grown by theirs; or KNOCK_DECLINED: it would be
+ * more than max.
+ */
+int knock_run_count(const knock_run_t *run, size_t n, size_t max,
+    size_t *bytes);
+
 /* the document for one recipient, in the arena; KNOCK_OK or KNOCK_ERROR */
 int knock_run_build(knock_arena_t *arena, const knock_run_t *run,
     const knock_ref_t *recipient, knock_str_t *json);

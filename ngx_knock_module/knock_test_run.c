@@ -18,7 +18,7 @@ static int knock_test_run_id(knock_arena_t *arena, const char *name,
     const knock_json_t *v, knock_str_t *id, knock_error_t *err);
 static int knock_test_run_each(knock_arena_t *arena,
     const knock_test_run_in_t *in, const knock_trigger_t *trigger,
-    knock_test_runs_t *runs);
+    knock_test_runs_t *runs, knock_error_t *err);
 
 
 int
@@ -37,11 +37,7 @@ knock_test_run_build(knock_arena_t *arena, const knock_test_run_in_t *in,
         return KNOCK_ERROR;
     }
 
-    if (knock_test_run_each(arena, in, &trigger, runs) != KNOCK_OK) {
-        return knock_error_memory(err);
-    }
-
-    return KNOCK_OK;
+    return knock_test_run_each(arena, in, &trigger, runs, err);
 }
 
 
@@ -179,9 +175,10 @@ knock_test_run_id(knock_arena_t *arena, const char *name,
 
 static int
 knock_test_run_each(knock_arena_t *arena, const knock_test_run_in_t *in,
-    const knock_trigger_t *trigger, knock_test_runs_t *runs)
+    const knock_trigger_t *trigger, knock_test_runs_t *runs,
+    knock_error_t *err)
 {
-    size_t         i;
+    size_t         i, bytes;
     knock_run_t    run;
     knock_ref_t    recipient;
     knock_str_t    message;
@@ -197,7 +194,20 @@ knock_test_run_each(knock_arena_t *arena, const knock_test_run_in_t *in,
         || knock_digest_random(random, KNOCK_RANDOM) != KNOCK_OK
         || knock_run_start(arena, trigger, &message, &run) != KNOCK_OK)
     {
-        return KNOCK_ERROR;
+        return knock_error_memory(err);
+    }
+
+    bytes = 0;
+
+    if (knock_run_count(&run, runs->n, in->limits->max_run_bytes, &bytes)
+        != KNOCK_OK)
+    {
+        return knock_error_set(err, KNOCK_E_BATCH_TOO_LARGE,
+                               "%zu runs, each with %zu bytes of \"data\", "
+                               "would take more than %zu bytes: send less "
+                               "data or fewer recipients, or raise "
+                               "max_pending_bytes= of knock_redis", runs->n,
+                               trigger->data.len, in->limits->max_run_bytes);
     }
 
     memset(&recipient, 0, sizeof(knock_ref_t));
@@ -212,7 +222,7 @@ knock_test_run_each(knock_arena_t *arena, const knock_test_run_in_t *in,
             || knock_run_build(arena, &run, &recipient, &runs->runs[i])
                != KNOCK_OK)
         {
-            return KNOCK_ERROR;
+            return knock_error_memory(err);
         }
     }
 

@@ -43,7 +43,8 @@ typedef struct {
  *
  * All is taken from the arena; tokens and `in` strings must live as long as
  * the runs.  KNOCK_OK; or KNOCK_ERROR with KNOCK_E_INVALID_BODY and a sentence
- * that names the field, or KNOCK_E_INTERNAL.
+ * that names the field, KNOCK_E_BATCH_TOO_LARGE over limits->max_run_bytes, or
+ * KNOCK_E_INTERNAL.
  */
 int knock_test_run_build(knock_arena_t *arena, const knock_test_run_in_t *in,
     knock_test_runs_t *runs, knock_error_t *err);

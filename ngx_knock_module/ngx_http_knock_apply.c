@@ -9,6 +9,9 @@
 #define NGX_HTTP_KNOCK_CALL_BYTES   (256 * 1024)
 #define NGX_HTTP_KNOCK_CALL_EVENTS  128
 
+/* a request that was refused leaves no more than this in a call's arena */
+#define NGX_HTTP_KNOCK_CALL_REFUSED  (4 * 1024 * 1024)
+
 /*
  * While this many calls are under way, what becomes ready is collected for the
  * next: an idle worker sends at once, and the busier Redis is, the more events
@@ -56,6 +59,7 @@ ngx_int_t
 ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
     const knock_need_t *need, knock_error_t *err)
 {
+    ngx_int_t         rc;
     knock_received_t  received;
 
     if (job->alone) {
@@ -75,13 +79,19 @@ ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
 
     if (job->type->receive(job, env, need, &received, err) != KNOCK_OK) {
 
+        rc = NGX_DECLINED;
+
         if (err->code == KNOCK_E_INTERNAL
             || ngx_http_knock_apply_keep(job, &received) != NGX_OK)
         {
-            return NGX_ERROR;
+            rc = NGX_ERROR;
         }
 
-        return NGX_DECLINED;
+        if (knock_arena_size(env->arena) >= NGX_HTTP_KNOCK_CALL_REFUSED) {
+            ngx_http_knock_apply_flush(env);
+        }
+
+        return rc;
     }
 
     /* the unit is in the call now, and goes with it whatever becomes of r */

@@ -309,9 +309,11 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_knock_loc_conf_t *prev = parent;
     ngx_http_knock_loc_conf_t *conf = child;
 
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_loc_conf_t    *clcf;
+    ngx_http_knock_main_conf_t  *kmcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    kmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_knock_module);
 
     /* an "if" or "limit_except" block has the handler of its location */
 
@@ -365,6 +367,12 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               KNOCK_MAX_RECIPIENTS);
     ngx_conf_merge_size_value(conf->limits.max_depth, prev->limits.max_depth,
                               KNOCK_MAX_DEPTH);
+
+    /* runs that fill a connection's room could never be sent: 503 for ever */
+
+    if (kmcf->redis) {
+        conf->limits.max_run_bytes = kmcf->redis->max_pending_bytes / 4 * 3;
+    }
 
     return NGX_CONF_OK;
 }

@@ -17,7 +17,7 @@ resolve(const char *params, const knock_event_t *event,
     const char      *doc;
     knock_action_t  *action;
     knock_error_t    err;
-    knock_limits_t   limits = { 10, 3, 10 };
+    knock_limits_t   limits = { 10, 3, 10, 1 << 20 };
 
     doc = repeat("{\"key\":\"a\",\"source\":\"segment\",\"event\":\"track/T\","
                  "\"type\":\"workflows_trigger\",\"workflow\":\"w\",",

@@ -424,7 +424,7 @@ what_the_worker_logs_makes_an_entry(void **state)
     knock_str_t        doc;
     knock_event_t      event;
     knock_error_t      err;
-    knock_limits_t     limits = { 10, 10, 64 };
+    knock_limits_t     limits = { 10, 10, 64, 1 << 20 };
     knock_action_t     action;
     knock_resolved_t   resolved;
 

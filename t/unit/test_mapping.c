@@ -68,7 +68,7 @@ resolve(const char *params, const char *properties,
 
 
 static const knock_limits_t  limits = {
-    KNOCK_MAX_BATCH, KNOCK_MAX_RECIPIENTS, KNOCK_MAX_DEPTH
+    KNOCK_MAX_BATCH, KNOCK_MAX_RECIPIENTS, KNOCK_MAX_DEPTH, 1 << 20
 };
 
 

@@ -27,7 +27,7 @@ static knock_arena_t       *arena;
 static knock_preview_in_t   in;
 static knock_preview_t      preview;
 
-static knock_limits_t  limits = { 10, 3, 64 };
+static knock_limits_t  limits = { 10, 3, 64, 1 << 20 };
 
 
 static int

@@ -94,6 +94,7 @@ begin(void **state)
     limits.max_batch = 4;
     limits.max_recipients = 3;
     limits.max_depth = 8;
+    limits.max_run_bytes = 1 << 20;
     samples = 0;
 
     in.limits = &limits;
@@ -418,6 +419,112 @@ each_recipient_is_a_run(void **state)
 }
 
 
+/* a track event with n recipients and this many bytes in its properties */
+
+static const char *
+large_event(size_t n, size_t bytes)
+{
+    size_t       i;
+    knock_buf_t  buf;
+    knock_str_t  s;
+
+    knock_buf_init(&buf, arena, bytes + 32 * n);
+    knock_buf_add_lit(&buf, "{\"type\":\"track\",\"event\":\"T\","
+                            "\"properties\":{\"r\":[0");
+
+    for (i = 1; i < n; i++) {
+        knock_buf_add_char(&buf, ',');
+        knock_buf_add_uint(&buf, i);
+    }
+
+    knock_buf_add_lit(&buf, "],\"x\":\"");
+    memset(knock_buf_grow(&buf, bytes), 'x', bytes);
+    buf.len += bytes;
+    knock_buf_add_lit(&buf, "\"}}");
+
+    assert_int_equal(knock_buf_str(&buf, &s), KNOCK_OK);
+
+    return text(&s);
+}
+
+
+static void
+runs_over_the_bound_are_refused_before_they_are_built(void **state)
+{
+    size_t       before;
+    const char  *docs[] = { doc_a }, *body;
+
+    (void) state;
+
+    configure(NULL, 0, docs, 1);
+    limits.max_recipients = 100;
+    limits.max_run_bytes = 48 << 20;
+
+    body = large_event(100, 3 << 20);
+    before = knock_arena_size(arena);
+
+    refused(body, KNOCK_E_BATCH_TOO_LARGE);
+
+    /* what it takes to read the event, and one copy of the properties */
+
+    assert_true(knock_arena_size(arena) - before < 4 * strlen(body));
+
+    assert_non_null(strstr(err.message, "more than 50331648 bytes"));
+    assert_non_null(strstr(err.message, "event 0 has 100 of action \"a\""));
+    assert_non_null(strstr(err.message, "max_pending_bytes="));
+    assert_int_equal(apply.runs.n, 0);
+
+    taken(large_event(10, 3 << 20));
+    assert_int_equal(received.runs, 10);
+}
+
+
+static void
+the_bound_is_for_the_runs_of_all_events_of_a_batch(void **state)
+{
+    const char  *docs[] = { doc_a }, *event, *three;
+
+    (void) state;
+
+    configure(NULL, 0, docs, 1);
+    limits.max_batch = 5;
+    limits.max_run_bytes = 40000;
+
+    event = large_event(2, 5000);
+    three = repeat("[7", repeat(",", event, 1, ""), 3, "]");
+
+    taken(three);
+    assert_int_equal(received.runs, 6);
+
+    configure(NULL, 0, docs, 1);
+
+    refused(repeat("[{\"type\":\"page\"}", repeat(",", event, 1, ""), 4, "]"),
+            KNOCK_E_BATCH_TOO_LARGE);
+    assert_non_null(strstr(err.message, "event 4 "));
+    assert_int_equal(apply.runs.n, 0);
+
+    /* the call is as before for those that share it */
+
+    taken(three);
+    assert_int_equal(apply.runs.n, 6);
+}
+
+
+static void
+an_event_without_recipients_has_no_runs_to_count(void **state)
+{
+    const char  *docs[] = { doc_a };
+
+    (void) state;
+
+    configure(NULL, 0, docs, 1);
+    limits.max_run_bytes = 1;
+
+    taken("{\"type\":\"track\",\"event\":\"T\",\"properties\":{\"r\":[]}}");
+    assert_int_equal(received.runs, 0);
+}
+
+
 static void
 a_failed_action_stands_empty_in_its_place(void **state)
 {
@@ -659,6 +766,9 @@ main(void)
         t(an_identify_is_an_upsert),
         t(an_identify_without_user_or_switch_is_ignored),
         t(each_recipient_is_a_run),
+        t(runs_over_the_bound_are_refused_before_they_are_built),
+        t(the_bound_is_for_the_runs_of_all_events_of_a_batch),
+        t(an_event_without_recipients_has_no_runs_to_count),
         t(a_failed_action_stands_empty_in_its_place),
         t(an_event_whose_actions_all_fail_has_failed),
         t(an_event_with_a_message_id_has_a_mark),

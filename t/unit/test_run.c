@@ -16,7 +16,7 @@ resolve(const char *params, const knock_event_t *event)
     knock_action_t    *action;
     knock_resolved_t  *resolved;
     knock_error_t      err;
-    knock_limits_t     limits = { 10, 10, 10 };
+    knock_limits_t     limits = { 10, 10, 10, 1 << 20 };
 
     doc = repeat("{\"key\":\"a\",\"source\":\"segment\",\"event\":\"track/T\","
                  "\"type\":\"workflows_trigger\",\"workflow\":\"w\",",
@@ -276,6 +276,50 @@ a_reference_is_collection_and_id_or_null(void **state)
 }
 
 
+static void
+runs_are_counted_by_what_they_share(void **state)
+{
+    size_t                   bytes, each;
+    knock_run_t              run;
+    knock_str_t              env, src, msg, doc;
+    const knock_event_t     *event;
+    const knock_resolved_t  *resolved;
+
+    (void) state;
+
+    env = str("e");
+    src = str("s");
+    msg = str("m");
+    event = read_event(repeat("{\"type\":\"track\",\"event\":\"T\","
+                              "\"properties\":{\"r\":\"u1\",\"x\":\"", "x",
+                              1000, "\"}}"));
+    resolved = resolve("\"recipients\":\"data.r\"", event);
+
+    assert_int_equal(knock_run_prepare(arena, &env, &src, event, &msg,
+                                       resolved, NOW, &run),
+                     KNOCK_OK);
+    assert_int_equal(knock_run_build(arena, &run, &resolved->recipients[0],
+                                     &doc),
+                     KNOCK_OK);
+
+    each = 0;
+    assert_int_equal(knock_run_count(&run, 1, 10000, &each), KNOCK_OK);
+    assert_in_range(each, doc.len, doc.len + 128);
+
+    bytes = 0;
+    assert_int_equal(knock_run_count(&run, 3, 3 * each, &bytes), KNOCK_OK);
+    assert_int_equal(bytes, 3 * each);
+    assert_int_equal(knock_run_count(&run, 1, 4 * each - 1, &bytes),
+                     KNOCK_DECLINED);
+    assert_int_equal(bytes, 3 * each);
+    assert_int_equal(knock_run_count(&run, 1, 2 * each, &bytes),
+                     KNOCK_DECLINED);
+    assert_int_equal(knock_run_count(&run, SIZE_MAX, SIZE_MAX, &bytes),
+                     KNOCK_DECLINED);
+    assert_int_equal(bytes, 3 * each);
+}
+
+
 int
 main(void)
 {
@@ -285,7 +329,8 @@ main(void)
         t(ids_are_uuids_and_the_same_for_the_same),
         t(an_id_is_of_environment_source_message_action_and_recipient),
         t(a_message_may_be_any_bytes),
-        t(a_reference_is_collection_and_id_or_null)
+        t(a_reference_is_collection_and_id_or_null),
+        t(runs_are_counted_by_what_they_share)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

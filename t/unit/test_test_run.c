@@ -17,7 +17,7 @@
 
 
 static knock_arena_t         *arena;
-static knock_limits_t         limits = { 10, 3, 64 };
+static knock_limits_t         limits = { 10, 3, 64, 1 << 20 };
 static knock_test_run_in_t    in;
 static knock_test_runs_t      runs;
 
@@ -297,6 +297,34 @@ what_is_refused(void **state)
 
 
 static void
+runs_over_the_bound_are_refused_before_they_are_built(void **state)
+{
+    char           body[4096];
+    size_t         before;
+    knock_error_t  err;
+
+    (void) state;
+
+    (void) snprintf(body, sizeof(body),
+                    "{\"recipients\":[1,2],\"data\":{\"x\":"
+                    "\"%02000d\"}}", 0);
+
+    limits.max_run_bytes = 4000;
+    before = knock_arena_size(arena);
+
+    assert_int_equal(build(body, &err), KNOCK_ERROR);
+    assert_int_equal(err.code, KNOCK_E_BATCH_TOO_LARGE);
+    assert_non_null(strstr(err.message, "more than 4000 bytes"));
+    assert_true(knock_arena_size(arena) - before < 3 * sizeof(body));
+
+    limits.max_run_bytes = 6000;
+    build_ok(body);
+
+    limits.max_run_bytes = 1 << 20;
+}
+
+
+static void
 the_answer_tells_who_was_skipped(void **state)
 {
     size_t       i;
@@ -410,6 +438,9 @@ main(void)
         cmocka_unit_test_setup_teardown(
             a_recipient_named_twice_has_one_run, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            runs_over_the_bound_are_refused_before_they_are_built, setup,
+            teardown),
         cmocka_unit_test_setup_teardown(
             the_answer_tells_who_was_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_run_of_an_action, setup, teardown),

@@ -21,7 +21,7 @@
 
 static knock_arena_t       *arena;
 static knock_live_t        *live;
-static knock_limits_t       limits = { 4, 10, 64 };
+static knock_limits_t       limits = { 4, 10, 64, 1 << 20 };
 
 static knock_apply_t        apply;
 static knock_user_batch_t   in;
