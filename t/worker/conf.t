@@ -60,6 +60,9 @@ sub accepted {
             . 'knock_dedupe_window 1s; knock_event_log_length 1; '
             . 'knock_catalogue_length 1; knock_event_log errors; '
             . 'knock_batch_signature whole;',
+        'knock_redis unix:/tmp/redis.sock; knock_max_in_flight 1;',
+        'knock_redis unix:/tmp/redis.sock; knock_max_in_flight 2147483647 1k;',
+        'knock_redis unix:/tmp/redis.sock; knock_max_in_flight 10 4096m;',
     );
 
     for my $http (@http) {
@@ -74,6 +77,15 @@ sub accepted {
         location = /fixed { knock_webhook "to$arg_ken"; }');
 
     ok $ok, 'accepted: tokens of all kinds';
+
+    ($ok) = check('knock_redis unix:/r;',
+                  'location = /metrics { knock_metrics; deny all; }
+                   location = /again {
+                       knock_metrics;
+                       limit_except GET { deny all; }
+                   }');
+
+    ok $ok, 'accepted: metrics in several places';
 }
 
 
@@ -174,6 +186,48 @@ sub refused {
                    qw(0 -1 many 99999999999) }
              qw(knock_max_batch knock_max_recipients knock_max_depth
                 knock_event_log_length knock_catalogue_length)),
+
+        ['knock_metrics twice', $redis,
+         'location / { knock_metrics; knock_metrics; }',
+         qr/"knock_metrics" directive is duplicate/],
+        ['knock_metrics in a server', $redis, 'knock_metrics;',
+         qr/"knock_metrics" directive is not allowed here/],
+        ['knock_metrics in the http block', "$redis knock_metrics;", '',
+         qr/"knock_metrics" directive is not allowed here/],
+        ['knock_metrics in an "if"', $redis,
+         'location / { if ($arg_a) { knock_metrics; } }',
+         qr/"knock_metrics" directive is not allowed here/],
+        ['knock_metrics in a "limit_except"', $redis,
+         'location / { limit_except GET { knock_metrics; } }',
+         qr/"knock_metrics" directive is not allowed here/],
+        ['knock_metrics with an argument', $redis,
+         'location / { knock_metrics on; }',
+         qr/invalid number of arguments in "knock_metrics"/],
+        ['knock_metrics without knock_redis', '',
+         'location / { knock_metrics; }',
+         qr/"knock_metrics" has no Redis to write to: put "knock_redis"/],
+
+        (map { ["knock_max_in_flight $_", "$redis knock_max_in_flight $_;",
+                $webhook, qr/invalid number of requests "$_"/] }
+             qw(-1 many 1k 99999999999999999999)),
+        (map { ["knock_max_in_flight $_", "$redis knock_max_in_flight $_;",
+                $webhook, qr/invalid value $_: it must be from 1/] }
+             qw(0 2147483648)),
+        (map { ["knock_max_in_flight 1 $_", "$redis knock_max_in_flight 1 $_;",
+                $webhook, qr/invalid size "$_" of the bodies in flight/] }
+             qw(0 0m -1 much 1g 99999999999999999999m)),
+        ['knock_max_in_flight with three values',
+         "$redis knock_max_in_flight 1 1m 1;", $webhook,
+         qr/invalid number of arguments in "knock_max_in_flight"/],
+        ['knock_max_in_flight twice',
+         "$redis knock_max_in_flight 1 1m; knock_max_in_flight 2;", $webhook,
+         qr/"knock_max_in_flight" directive is duplicate/],
+        ['knock_max_in_flight in a server', $redis,
+         'knock_max_in_flight 1; location / { knock_webhook a; }',
+         qr/"knock_max_in_flight" directive is not allowed here/],
+        ['knock_max_in_flight in a location', $redis,
+         'location / { knock_max_in_flight 1; knock_webhook a; }',
+         qr/"knock_max_in_flight" directive is not allowed here/],
 
         ['knock_dedupe_window 0', "$redis knock_dedupe_window 0;", $webhook,
          qr/the window must be longer than zero/],
