@@ -7,7 +7,8 @@
  *
  * The connection looks after itself: it connects, authenticates, loads the
  * function library when Redis misses it, notices a dead peer, reconnects with
- * a growing and jittered delay, and lets a worker that shuts down go.
+ * a growing and jittered delay, and lets a worker that shuts down go.  With
+ * mode=sentinel it asks where the master is, and follows it.
  */
 
 #ifndef _NGX_HTTP_KNOCK_REDIS_H_INCLUDED_
@@ -25,15 +26,40 @@
 typedef struct ngx_http_knock_redis_s  ngx_http_knock_redis_t;
 
 
-/* what "knock_redis" says; lives in cf->pool */
+typedef enum {
+    NGX_HTTP_KNOCK_REDIS_SINGLE = 0,
+    NGX_HTTP_KNOCK_REDIS_SENTINEL
+} ngx_http_knock_redis_mode_e;
+
+
+/* where a server is */
 
 typedef struct {
     ngx_str_t          url;            /* for logs: without user, password */
 
     ngx_str_t          host;           /* a name, an address or unix:/path */
     in_port_t          port;
-    ngx_addr_t        *addrs;          /* as resolved at configuration */
+    ngx_addr_t        *addrs;          /* those known so far */
     ngx_uint_t         naddrs;
+
+    ngx_str_t          ssl_name;       /* for SNI and verification */
+
+    unsigned           resolve:1;      /* host is a name */
+    unsigned           ssl_name_ip:1;  /* ssl_name is an address */
+} ngx_http_knock_redis_server_t;
+
+
+/* what "knock_redis" says; lives in cf->pool */
+
+typedef struct {
+    ngx_uint_t         mode;           /* ngx_http_knock_redis_mode_e */
+
+    /* one for each URL: of Redis, or of the Sentinels */
+    ngx_array_t        servers;
+
+    ngx_str_t          master;             /* its name, for the Sentinels */
+    ngx_str_t          sentinel_user;
+    ngx_str_t          sentinel_password;
 
     /* a copy of the http block's resolver, where one is configured */
     ngx_resolver_t    *resolver;
@@ -55,15 +81,13 @@ typedef struct {
 #if (NGX_SSL)
     ngx_ssl_t         *ssl;
 #endif
-    ngx_str_t          ssl_name;           /* for SNI and verification */
+    ngx_str_t          ssl_name;           /* for each, if not its host */
     ngx_str_t          ssl_ca;
     ngx_str_t          ssl_certificate;
     ngx_str_t          ssl_certificate_key;
     ngx_flag_t         ssl_verify;
 
     unsigned           tls:1;
-    unsigned           resolve:1;          /* host is a name */
-    unsigned           ssl_name_ip:1;      /* ssl_name is an address */
 } ngx_http_knock_redis_conf_t;
 
 

@@ -1,6 +1,6 @@
 
 /*
- * The arguments of "knock_redis": a URL, which ngx_http_knock_redis_url.c
+ * The arguments of "knock_redis": URLs, which ngx_http_knock_redis_url.c
  * reads, and parameters.
  */
 
@@ -9,13 +9,17 @@
 
 #define NGX_HTTP_KNOCK_REDIS_PASSWORD_SIZE  4096
 
+/* a parameter makes sense with rediss://, or with mode=sentinel only */
+#define NGX_HTTP_KNOCK_REDIS_TLS_ONLY       1
+#define NGX_HTTP_KNOCK_REDIS_SENTINEL_ONLY  2
+
 
 typedef struct {
     ngx_str_t    name;
     char      *(*parse)(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf,
                         ngx_str_t *value, ngx_uint_t offset);
     ngx_uint_t   offset;
-    ngx_uint_t   tls;       /* makes sense with rediss:// only */
+    ngx_uint_t   only;      /* where it makes sense, 0: everywhere */
 } ngx_http_knock_redis_param_t;
 
 
@@ -23,11 +27,6 @@ static char *ngx_http_knock_redis_parse_param(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *arg);
 static char *ngx_http_knock_redis_check(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf);
-
-#if (NGX_SSL)
-static ngx_int_t ngx_http_knock_redis_set_ssl_name(ngx_conf_t *cf,
-    ngx_http_knock_redis_conf_t *conf);
-#endif
 
 static char *ngx_http_knock_redis_param_msec(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *value, ngx_uint_t offset);
@@ -45,14 +44,29 @@ static char *ngx_http_knock_redis_param_password_file(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *value, ngx_uint_t offset);
 
 
-#define ngx_http_knock_redis_param(name, type, member, tls)                  \
+#define ngx_http_knock_redis_param(name, type, member, only)                 \
     { ngx_string(name "="), ngx_http_knock_redis_param_##type,               \
-      offsetof(ngx_http_knock_redis_conf_t, member), tls }
+      offsetof(ngx_http_knock_redis_conf_t, member), only }
+
+#define ngx_http_knock_redis_tls_param(name, type, member)                   \
+    ngx_http_knock_redis_param(name, type, member,                           \
+                               NGX_HTTP_KNOCK_REDIS_TLS_ONLY)
+
+#define ngx_http_knock_redis_sentinel_param(name, type, member)              \
+    ngx_http_knock_redis_param(name, type, member,                           \
+                               NGX_HTTP_KNOCK_REDIS_SENTINEL_ONLY)
 
 
 static ngx_http_knock_redis_param_t  ngx_http_knock_redis_params[] = {
 
-    ngx_http_knock_redis_param("mode", mode, url, 0),
+    ngx_http_knock_redis_param("mode", mode, mode, 0),
+
+    ngx_http_knock_redis_sentinel_param("master", str, master),
+    ngx_http_knock_redis_sentinel_param("sentinel_user", str, sentinel_user),
+    ngx_http_knock_redis_sentinel_param("sentinel_password", str,
+                                        sentinel_password),
+    ngx_http_knock_redis_sentinel_param("sentinel_password_file",
+                                        password_file, sentinel_password),
 
     ngx_http_knock_redis_param("user", str, user, 0),
     ngx_http_knock_redis_param("password", str, password, 0),
@@ -69,11 +83,11 @@ static ngx_http_knock_redis_param_t  ngx_http_knock_redis_params[] = {
     ngx_http_knock_redis_param("max_pending_bytes", size, max_pending_bytes,
                                0),
 
-    ngx_http_knock_redis_param("verify", flag, ssl_verify, 1),
-    ngx_http_knock_redis_param("name", str, ssl_name, 1),
-    ngx_http_knock_redis_param("ca", str, ssl_ca, 1),
-    ngx_http_knock_redis_param("cert", str, ssl_certificate, 1),
-    ngx_http_knock_redis_param("key", str, ssl_certificate_key, 1)
+    ngx_http_knock_redis_tls_param("verify", flag, ssl_verify),
+    ngx_http_knock_redis_tls_param("name", str, ssl_name),
+    ngx_http_knock_redis_tls_param("ca", str, ssl_ca),
+    ngx_http_knock_redis_tls_param("cert", str, ssl_certificate),
+    ngx_http_knock_redis_tls_param("key", str, ssl_certificate_key)
 };
 
 #define NGX_HTTP_KNOCK_REDIS_PARAMS                                          \
@@ -86,7 +100,7 @@ ngx_http_knock_redis_parse(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
 {
     char        *rv;
     ngx_str_t   *value;
-    ngx_uint_t   i;
+    ngx_uint_t   i, n;
 
     value = cf->args->elts;
 
@@ -99,12 +113,40 @@ ngx_http_knock_redis_parse(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
     conf->max_pending_bytes = 64 * 1024 * 1024;
     conf->ssl_verify = 1;
 
-    rv = ngx_http_knock_redis_parse_url(cf, conf, &value[1]);
-    if (rv != NGX_CONF_OK) {
-        return rv;
+    if (ngx_array_init(&conf->servers, cf->pool, 4,
+                       sizeof(ngx_http_knock_redis_server_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
+    /* what the URLs mean depends on the mode, the others on both */
+
     for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "mode=", 5) != 0) {
+            continue;
+        }
+
+        rv = ngx_http_knock_redis_parse_param(cf, conf, &value[i]);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    for (n = 1; n < cf->args->nelts; n++) {
+
+        if (n > 1 && !ngx_http_knock_redis_is_url(&value[n])) {
+            break;
+        }
+
+        rv = ngx_http_knock_redis_parse_url(cf, conf, &value[n]);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    for (i = n; i < cf->args->nelts; i++) {
 
         rv = ngx_http_knock_redis_parse_param(cf, conf, &value[i]);
         if (rv != NGX_CONF_OK) {
@@ -146,7 +188,16 @@ ngx_http_knock_redis_parse_param(ngx_conf_t *cf,
             return NGX_CONF_ERROR;
         }
 
-        if (param->tls && !conf->tls) {
+        if (param->only == NGX_HTTP_KNOCK_REDIS_SENTINEL_ONLY
+            && conf->mode != NGX_HTTP_KNOCK_REDIS_SENTINEL)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" is for Sentinel, but there is no "
+                               "\"mode=sentinel\"", &param->name);
+            return NGX_CONF_ERROR;
+        }
+
+        if (param->only == NGX_HTTP_KNOCK_REDIS_TLS_ONLY && !conf->tls) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "\"%V\" is for TLS, but the URL does not start "
                                "with \"rediss://\"", &param->name);
@@ -156,13 +207,9 @@ ngx_http_knock_redis_parse_param(ngx_conf_t *cf,
         return param->parse(cf, conf, &value, param->offset);
     }
 
-    if (ngx_strncmp(arg->data, "redis://", 8) == 0
-        || ngx_strncmp(arg->data, "rediss://", 9) == 0
-        || ngx_strncmp(arg->data, "unix:", 5) == 0)
-    {
+    if (ngx_http_knock_redis_is_url(arg)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "several URLs are not supported: give one, that "
-                           "of the master");
+                           "the URLs of Redis must precede the parameters");
         return NGX_CONF_ERROR;
     }
 
@@ -186,6 +233,31 @@ ngx_http_knock_redis_parse_param(ngx_conf_t *cf,
 static char *
 ngx_http_knock_redis_check(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
 {
+#if (NGX_SSL)
+    ngx_uint_t                      i;
+    ngx_http_knock_redis_server_t  *servers;
+#endif
+
+    if (conf->mode == NGX_HTTP_KNOCK_REDIS_SINGLE && conf->servers.nelts > 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "several URLs need \"mode=sentinel\": without it "
+                           "give one, that of the master");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->mode == NGX_HTTP_KNOCK_REDIS_SENTINEL && conf->master.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"mode=sentinel\" needs \"master=\", the name "
+                           "that the Sentinels have for the master");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->sentinel_user.len && conf->sentinel_password.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"sentinel_user\" needs \"sentinel_password\"");
+        return NGX_CONF_ERROR;
+    }
+
     if (conf->user.len && conf->password.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "Redis user \"%V\" has no password", &conf->user);
@@ -218,8 +290,14 @@ ngx_http_knock_redis_check(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
 
     if (conf->tls) {
 
-        if (ngx_http_knock_redis_set_ssl_name(cf, conf) != NGX_OK) {
-            return NGX_CONF_ERROR;
+        servers = conf->servers.elts;
+
+        for (i = 0; i < conf->servers.nelts; i++) {
+            if (ngx_http_knock_redis_tls_name(cf->pool, conf, &servers[i])
+                != NGX_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
         }
 
         return ngx_http_knock_redis_tls_conf(cf, conf);
@@ -229,46 +307,6 @@ ngx_http_knock_redis_check(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
 
     return NGX_CONF_OK;
 }
-
-
-#if (NGX_SSL)
-
-/* TLS wants the host without brackets, and with a terminating zero */
-
-static ngx_int_t
-ngx_http_knock_redis_set_ssl_name(ngx_conf_t *cf,
-    ngx_http_knock_redis_conf_t *conf)
-{
-    u_char     *p;
-    ngx_str_t   name;
-
-    if (conf->ssl_name.len == 0) {
-        name = conf->host;
-
-        if (name.data[0] == '[') {
-            name.data++;
-            name.len -= 2;
-        }
-
-        p = ngx_pnalloc(cf->pool, name.len + 1);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        (void) ngx_cpystrn(p, name.data, name.len + 1);
-
-        conf->ssl_name.data = p;
-        conf->ssl_name.len = name.len;
-    }
-
-    if (ngx_http_knock_redis_is_address(&conf->ssl_name)) {
-        conf->ssl_name_ip = 1;
-    }
-
-    return NGX_OK;
-}
-
-#endif
 
 
 static char *
@@ -384,14 +422,22 @@ ngx_http_knock_redis_param_mode(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *value, ngx_uint_t offset)
 {
     if (value->len == 6 && ngx_strncmp(value->data, "single", 6) == 0) {
-        return NGX_CONF_OK;
+        conf->mode = NGX_HTTP_KNOCK_REDIS_SINGLE;
+
+    } else if (value->len == 8 && ngx_strncmp(value->data, "sentinel", 8) == 0)
+    {
+        conf->mode = NGX_HTTP_KNOCK_REDIS_SENTINEL;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "mode \"%V\" is not supported: use "
+                           "\"mode=single\" with the URL of the master, or "
+                           "\"mode=sentinel\" with those of the Sentinels",
+                           value);
+        return NGX_CONF_ERROR;
     }
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "mode \"%V\" is not supported: use \"mode=single\" "
-                       "with the URL of the master", value);
-
-    return NGX_CONF_ERROR;
+    return NGX_CONF_OK;
 }
 
 

@@ -7,58 +7,75 @@
 #include "ngx_http_knock_redis_internal.h"
 
 
-static ngx_int_t ngx_http_knock_redis_resolve(ngx_http_knock_redis_t *redis);
+static ngx_int_t ngx_http_knock_redis_resolve(
+    ngx_http_knock_redis_node_t *node);
 static void ngx_http_knock_redis_resolved(ngx_resolver_ctx_t *ctx);
-static ngx_int_t ngx_http_knock_redis_keep_addrs(ngx_http_knock_redis_t *redis,
-    ngx_resolver_ctx_t *ctx);
-static void ngx_http_knock_redis_connect_addr(ngx_http_knock_redis_t *redis);
+static void ngx_http_knock_redis_connect_addr(
+    ngx_http_knock_redis_node_t *node);
 static void ngx_http_knock_redis_connect_handler(ngx_event_t *ev);
-static void ngx_http_knock_redis_connected(ngx_http_knock_redis_t *redis);
+static void ngx_http_knock_redis_connected(ngx_http_knock_redis_node_t *node);
 static void ngx_http_knock_redis_connect_timer_handler(ngx_event_t *ev);
-static void ngx_http_knock_redis_back_off(ngx_http_knock_redis_t *redis);
 static void ngx_http_knock_redis_backoff_timer_handler(ngx_event_t *ev);
 static void ngx_http_knock_redis_close_connection(
-    ngx_http_knock_redis_t *redis);
-static void ngx_http_knock_redis_set_why(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_node_t *node);
+static void ngx_http_knock_redis_set_why(ngx_http_knock_redis_node_t *node,
     ngx_err_t err, const char *fmt, va_list args);
 
 
 void
-ngx_http_knock_redis_connect(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_connect(ngx_http_knock_redis_node_t *node)
 {
-    redis->stats.connects++;
-    redis->tries = 0;
+    node->stats->connects++;
+    node->tries = 0;
 
-    redis->backoff_timer.handler = ngx_http_knock_redis_backoff_timer_handler;
-    redis->backoff_timer.data = redis;
-    redis->backoff_timer.log = redis->cycle->log;
-    redis->backoff_timer.cancelable = 1;
+    node->backoff_timer.handler = ngx_http_knock_redis_backoff_timer_handler;
+    node->backoff_timer.data = node;
+    node->backoff_timer.log = node->cycle->log;
+    node->backoff_timer.cancelable = 1;
 
-    redis->connect_timer.handler = ngx_http_knock_redis_connect_timer_handler;
-    redis->connect_timer.data = redis;
-    redis->connect_timer.log = redis->cycle->log;
+    node->connect_timer.handler = ngx_http_knock_redis_connect_timer_handler;
+    node->connect_timer.data = node;
+    node->connect_timer.log = node->cycle->log;
 
-    ngx_add_timer(&redis->connect_timer, redis->conf->connect_timeout);
+    if (node->client->sentinel && !node->is_sentinel && !node->told) {
 
-    if (ngx_http_knock_redis_resolve(redis) != NGX_OK) {
-        ngx_http_knock_redis_connect_addr(redis);
+        node->state = NGX_HTTP_KNOCK_REDIS_ASKING;
+        ngx_add_timer(&node->connect_timer, node->conf->timeout);
+
+        ngx_http_knock_redis_sentinel_ask(node->client->sentinel);
+
+    } else {
+        ngx_http_knock_redis_resolve_and_connect(node);
     }
 
-    ngx_http_knock_redis_settle(redis);
+    ngx_http_knock_redis_settle(node);
+}
+
+
+void
+ngx_http_knock_redis_resolve_and_connect(ngx_http_knock_redis_node_t *node)
+{
+    node->told = 0;
+
+    ngx_add_timer(&node->connect_timer, node->conf->connect_timeout);
+
+    if (ngx_http_knock_redis_resolve(node) != NGX_OK) {
+        ngx_http_knock_redis_connect_addr(node);
+    }
 }
 
 
 /* NGX_OK: ngx_http_knock_redis_resolved() goes on, or has already */
 
 static ngx_int_t
-ngx_http_knock_redis_resolve(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_resolve(ngx_http_knock_redis_node_t *node)
 {
     ngx_resolver_ctx_t           *ctx;
     ngx_http_knock_redis_conf_t  *conf;
 
-    conf = redis->conf;
+    conf = node->conf;
 
-    if (!conf->resolve || conf->resolver == NULL) {
+    if (!node->server.resolve || conf->resolver == NULL) {
         return NGX_DECLINED;
     }
 
@@ -68,20 +85,20 @@ ngx_http_knock_redis_resolve(ngx_http_knock_redis_t *redis)
         return NGX_DECLINED;
     }
 
-    ctx->name = conf->host;
+    ctx->name = node->server.host;
     ctx->handler = ngx_http_knock_redis_resolved;
-    ctx->data = redis;
+    ctx->data = node;
     ctx->cancelable = 1;
 
     /* so that there is time left to try the addresses known so far */
 
     ctx->timeout = ngx_min(conf->resolver_timeout, conf->connect_timeout / 2);
 
-    redis->resolving = ctx;
-    redis->state = NGX_HTTP_KNOCK_REDIS_RESOLVING;
+    node->resolving = ctx;
+    node->state = NGX_HTTP_KNOCK_REDIS_RESOLVING;
 
     if (ngx_resolve_name(ctx) != NGX_OK) {
-        redis->resolving = NULL;
+        node->resolving = NULL;
         return NGX_ERROR;
     }
 
@@ -92,97 +109,37 @@ ngx_http_knock_redis_resolve(ngx_http_knock_redis_t *redis)
 static void
 ngx_http_knock_redis_resolved(ngx_resolver_ctx_t *ctx)
 {
-    ngx_uint_t               level;
-    ngx_http_knock_redis_t  *redis;
+    ngx_uint_t                    level;
+    ngx_http_knock_redis_node_t  *node;
 
-    redis = ctx->data;
-    redis->resolving = NULL;
+    node = ctx->data;
+    node->resolving = NULL;
 
     if (ctx->state) {
-        level = redis->unresolved ? NGX_LOG_INFO : NGX_LOG_WARN;
+        level = node->unresolved ? NGX_LOG_INFO : NGX_LOG_WARN;
 
-        ngx_log_error(level, redis->cycle->log, 0,
+        ngx_log_error(level, node->cycle->log, 0,
                       "\"%V\" could not be resolved (%i: %s), trying the "
-                      "addresses known before", &ctx->name, ctx->state,
+                      "addresses known before, if any", &ctx->name, ctx->state,
                       ngx_resolver_strerror(ctx->state));
 
-        redis->unresolved = 1;
+        node->unresolved = 1;
 
-    } else if (ngx_http_knock_redis_keep_addrs(redis, ctx) == NGX_OK) {
-        redis->unresolved = 0;
+    } else if (ngx_http_knock_redis_keep_addrs(node, ctx) == NGX_OK) {
+        node->unresolved = 0;
     }
 
     ngx_resolve_name_done(ctx);
 
-    ngx_http_knock_redis_connect_addr(redis);
-    ngx_http_knock_redis_settle(redis);
-}
-
-
-static ngx_int_t
-ngx_http_knock_redis_keep_addrs(ngx_http_knock_redis_t *redis,
-    ngx_resolver_ctx_t *ctx)
-{
-    u_char           *p;
-    ngx_uint_t        i;
-    ngx_addr_t       *addrs;
-    ngx_pool_t       *pool;
-    struct sockaddr  *sockaddr;
-
-    pool = ngx_create_pool(1024, redis->cycle->log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    addrs = ngx_pcalloc(pool, ctx->naddrs * sizeof(ngx_addr_t));
-    if (addrs == NULL) {
-        goto failed;
-    }
-
-    for (i = 0; i < ctx->naddrs; i++) {
-
-        sockaddr = ngx_palloc(pool, ctx->addrs[i].socklen);
-        if (sockaddr == NULL) {
-            goto failed;
-        }
-
-        ngx_memcpy(sockaddr, ctx->addrs[i].sockaddr, ctx->addrs[i].socklen);
-        ngx_inet_set_port(sockaddr, redis->conf->port);
-
-        p = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
-        if (p == NULL) {
-            goto failed;
-        }
-
-        addrs[i].sockaddr = sockaddr;
-        addrs[i].socklen = ctx->addrs[i].socklen;
-        addrs[i].name.data = p;
-        addrs[i].name.len = ngx_sock_ntop(sockaddr, addrs[i].socklen, p,
-                                          NGX_SOCKADDR_STRLEN, 1);
-    }
-
-    if (redis->resolved_pool) {
-        ngx_destroy_pool(redis->resolved_pool);
-    }
-
-    redis->resolved_pool = pool;
-    redis->addrs = addrs;
-    redis->naddrs = ctx->naddrs;
-
-    return NGX_OK;
-
-failed:
-
-    ngx_destroy_pool(pool);
-
-    return NGX_ERROR;
+    ngx_http_knock_redis_connect_addr(node);
+    ngx_http_knock_redis_settle(node);
 }
 
 
 /* tries the addresses in turn, from the one that is next */
 
 static void
-ngx_http_knock_redis_connect_addr(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_connect_addr(ngx_http_knock_redis_node_t *node)
 {
     ngx_int_t               rc;
     ngx_err_t               err;
@@ -190,11 +147,19 @@ ngx_http_knock_redis_connect_addr(ngx_http_knock_redis_t *redis)
     ngx_connection_t       *c;
     ngx_peer_connection_t   pc;
 
-    redis->state = NGX_HTTP_KNOCK_REDIS_CONNECTING;
+    node->state = NGX_HTTP_KNOCK_REDIS_CONNECTING;
+
+    if (node->server.naddrs == 0) {
+        ngx_http_knock_redis_fail(node, 0,
+                                  "no address of \"%V\" is known; check the "
+                                  "resolver of the http block",
+                                  &node->server.host);
+        return;
+    }
 
     for ( ;; ) {
 
-        addr = &redis->addrs[redis->addr % redis->naddrs];
+        addr = &node->server.addrs[node->addr % node->server.naddrs];
 
         ngx_memzero(&pc, sizeof(ngx_peer_connection_t));
 
@@ -202,26 +167,26 @@ ngx_http_knock_redis_connect_addr(ngx_http_knock_redis_t *redis)
         pc.socklen = addr->socklen;
         pc.name = &addr->name;
         pc.get = ngx_event_get_peer;
-        pc.log = &redis->log;
+        pc.log = &node->log;
         pc.log_error = NGX_ERROR_INFO;
         pc.so_keepalive = (addr->sockaddr->sa_family != AF_UNIX);
 
         ngx_set_errno(0);
-        ngx_http_knock_redis_hush(redis, 1);
+        ngx_http_knock_redis_hush(node, 1);
 
         rc = ngx_event_connect_peer(&pc);
 
         err = ngx_socket_errno;
-        ngx_http_knock_redis_hush(redis, redis->outage);
+        ngx_http_knock_redis_hush(node, node->outage);
 
         if (rc == NGX_OK || rc == NGX_AGAIN) {
             break;
         }
 
-        redis->addr++;
+        node->addr++;
 
         if (rc == NGX_ERROR) {
-            ngx_http_knock_redis_fail(redis, err,
+            ngx_http_knock_redis_fail(node, err,
                                       "no connection could be made; raise "
                                       "worker_connections or the limit of "
                                       "open files");
@@ -230,35 +195,36 @@ ngx_http_knock_redis_connect_addr(ngx_http_knock_redis_t *redis)
 
         /* NGX_DECLINED, NGX_BUSY */
 
-        if (++redis->tries >= redis->naddrs) {
-            ngx_http_knock_redis_fail(redis, err,
+        if (++node->tries >= node->server.naddrs) {
+            ngx_http_knock_redis_fail(node, err,
                                       "connecting to %V failed; check that "
-                                      "redis-server runs and listens there",
-                                      &addr->name);
+                                      "%s runs and listens there",
+                                      &addr->name,
+                                      ngx_http_knock_redis_program(node));
             return;
         }
     }
 
     c = pc.connection;
 
-    redis->connection = c;
+    node->connection = c;
 
-    c->data = redis;
+    c->data = node;
     c->idle = 0;
-    c->log = &redis->log;
+    c->log = &node->log;
     c->read->handler = ngx_http_knock_redis_connect_handler;
     c->write->handler = ngx_http_knock_redis_connect_handler;
 
     /* TLS allocates from it */
 
-    c->pool = ngx_create_pool(256, &redis->log);
+    c->pool = ngx_create_pool(256, &node->log);
     if (c->pool == NULL) {
-        ngx_http_knock_redis_fail(redis, 0, "no memory for the connection");
+        ngx_http_knock_redis_fail(node, 0, "no memory for the connection");
         return;
     }
 
     if (rc == NGX_OK) {
-        ngx_http_knock_redis_connected(redis);
+        ngx_http_knock_redis_connected(node);
     }
 }
 
@@ -266,17 +232,17 @@ ngx_http_knock_redis_connect_addr(ngx_http_knock_redis_t *redis)
 static void
 ngx_http_knock_redis_connect_handler(ngx_event_t *ev)
 {
-    int                      err;
-    socklen_t                len;
-    ngx_addr_t              *addr;
-    ngx_connection_t        *c;
-    ngx_http_knock_redis_t  *redis;
+    int                           err;
+    socklen_t                     len;
+    ngx_addr_t                   *addr;
+    ngx_connection_t             *c;
+    ngx_http_knock_redis_node_t  *node;
 
     c = ev->data;
-    redis = c->data;
+    node = c->data;
 
     if (c->close) {
-        ngx_http_knock_redis_fail(redis, 0, "the worker is exiting");
+        ngx_http_knock_redis_fail(node, 0, "the worker is exiting");
         return;
     }
 
@@ -288,207 +254,246 @@ ngx_http_knock_redis_connect_handler(ngx_event_t *ev)
     }
 
     if (err == 0) {
-        ngx_http_knock_redis_connected(redis);
-        ngx_http_knock_redis_settle(redis);
+        ngx_http_knock_redis_connected(node);
+        ngx_http_knock_redis_settle(node);
         return;
     }
 
-    addr = &redis->addrs[redis->addr++ % redis->naddrs];
+    addr = &node->server.addrs[node->addr++ % node->server.naddrs];
 
-    if (++redis->tries >= redis->naddrs) {
-        ngx_http_knock_redis_fail(redis, err,
+    if (++node->tries >= node->server.naddrs) {
+        ngx_http_knock_redis_fail(node, err,
                                   "connecting to %V failed; check that "
-                                  "redis-server runs and listens there",
-                                  &addr->name);
+                                  "%s runs and listens there", &addr->name,
+                                  ngx_http_knock_redis_program(node));
         return;
     }
 
-    ngx_http_knock_redis_close_connection(redis);
-    ngx_http_knock_redis_connect_addr(redis);
-    ngx_http_knock_redis_settle(redis);
+    ngx_http_knock_redis_close_connection(node);
+    ngx_http_knock_redis_connect_addr(node);
+    ngx_http_knock_redis_settle(node);
 }
 
 
 static void
-ngx_http_knock_redis_connected(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_connected(ngx_http_knock_redis_node_t *node)
 {
-    if (ngx_tcp_nodelay(redis->connection) != NGX_OK) {
-        ngx_http_knock_redis_fail(redis, 0, "TCP_NODELAY could not be set");
+    if (ngx_tcp_nodelay(node->connection) != NGX_OK) {
+        ngx_http_knock_redis_fail(node, 0, "TCP_NODELAY could not be set");
         return;
     }
 
 #if (NGX_SSL)
 
-    if (redis->conf->tls) {
-        redis->state = NGX_HTTP_KNOCK_REDIS_HANDSHAKE;
-        ngx_http_knock_redis_tls_connect(redis);
+    if (node->conf->tls) {
+        node->state = NGX_HTTP_KNOCK_REDIS_HANDSHAKE;
+        ngx_http_knock_redis_tls_connect(node);
         return;
     }
 
 #endif
 
-    ngx_http_knock_redis_greet(redis);
+    ngx_http_knock_redis_greet(node);
 }
 
 
 static void
 ngx_http_knock_redis_connect_timer_handler(ngx_event_t *ev)
 {
-    ngx_http_knock_redis_t  *redis;
+    ngx_http_knock_redis_node_t  *node;
 
-    redis = ev->data;
+    node = ev->data;
 
-    switch (redis->state) {
+    switch (node->state) {
+
+    case NGX_HTTP_KNOCK_REDIS_ASKING:
+        ngx_http_knock_redis_fail(node, 0,
+                                  "no Sentinel said within %Mms where the "
+                                  "master is; check that they run",
+                                  node->conf->timeout);
+        break;
 
     case NGX_HTTP_KNOCK_REDIS_HANDSHAKE:
-        ngx_http_knock_redis_fail(redis, 0,
+        ngx_http_knock_redis_fail(node, 0,
                                   "no TLS handshake within %Mms; check that "
                                   "Redis expects TLS on this port",
-                                  redis->conf->connect_timeout);
+                                  node->conf->connect_timeout);
         break;
 
     case NGX_HTTP_KNOCK_REDIS_GREETING:
-        ngx_http_knock_redis_fail(redis, 0,
+        ngx_http_knock_redis_fail(node, 0,
                                   "connected, but no reply within %Mms; check "
                                   "that it is Redis, and whether it expects "
-                                  "TLS", redis->conf->connect_timeout);
+                                  "TLS", node->conf->connect_timeout);
         break;
 
     default:
 
         /* let the next attempt begin with another address */
 
-        redis->addr++;
+        node->addr++;
 
-        ngx_http_knock_redis_fail(redis, 0,
+        ngx_http_knock_redis_fail(node, 0,
                                   "no connection within %Mms; check that the "
                                   "address can be reached, or raise "
                                   "connect_timeout=",
-                                  redis->conf->connect_timeout);
+                                  node->conf->connect_timeout);
     }
 }
 
 
 void ngx_cdecl
-ngx_http_knock_redis_fail(ngx_http_knock_redis_t *redis, ngx_err_t err,
+ngx_http_knock_redis_fail(ngx_http_knock_redis_node_t *node, ngx_err_t err,
     const char *fmt, ...)
 {
     va_list     args;
     ngx_uint_t  level;
 
     va_start(args, fmt);
-    ngx_http_knock_redis_set_why(redis, err, fmt, args);
+    ngx_http_knock_redis_set_why(node, err, fmt, args);
     va_end(args);
 
-    redis->stats.failures++;
+    node->stats->failures++;
 
-    level = redis->outage ? NGX_LOG_INFO : NGX_LOG_ERR;
+    if (node->is_sentinel) {
+        ngx_http_knock_redis_close(node);
+        ngx_http_knock_redis_drop_all(node, &node->why);
+        ngx_http_knock_redis_sentinel_failed(node);
+        return;
+    }
 
-    ngx_log_error(level, redis->cycle->log, 0, "Redis \"%V\" is away: %V",
-                  &redis->conf->url, &redis->why);
+    if (node->client->sentinel
+        && node->state > NGX_HTTP_KNOCK_REDIS_ASKING
+        && node->state < NGX_HTTP_KNOCK_REDIS_READY)
+    {
+        ngx_http_knock_redis_sentinel_doubt(node->client->sentinel);
+    }
+
+    level = node->outage ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+    ngx_log_error(level, node->cycle->log, 0, "Redis \"%V\" is away: %V",
+                  &node->server.url, &node->why);
 
     /* it was up for long enough to call this a new trouble */
 
-    if (redis->state == NGX_HTTP_KNOCK_REDIS_READY
-        && ngx_current_msec - redis->ready_at >= redis->conf->reconnect_max)
+    if (node->state == NGX_HTTP_KNOCK_REDIS_READY
+        && ngx_current_msec - node->ready_at >= node->conf->reconnect_max)
     {
-        redis->failed = 0;
+        node->failed = 0;
     }
 
-    redis->outage = 1;
+    node->outage = 1;
 
-    ngx_http_knock_redis_close(redis);
+    ngx_http_knock_redis_close(node);
 
-    ngx_http_knock_redis_hush(redis, 1);
-    ngx_http_knock_redis_back_off(redis);
+    ngx_http_knock_redis_hush(node, 1);
+    ngx_http_knock_redis_back_off(node);
 
-    ngx_http_knock_redis_drop_all(redis, &redis->why);
+    ngx_http_knock_redis_drop_all(node, &node->why);
 }
 
 
 /* doubles with each failure; the jitter keeps the workers from a stampede */
 
-static void
-ngx_http_knock_redis_back_off(ngx_http_knock_redis_t *redis)
+void
+ngx_http_knock_redis_back_off(ngx_http_knock_redis_node_t *node)
 {
     ngx_uint_t  i;
     ngx_msec_t  delay;
 
-    delay = redis->conf->reconnect_min;
+    delay = node->conf->reconnect_min;
 
-    for (i = 0; i < redis->failed && delay < redis->conf->reconnect_max; i++) {
+    for (i = 0; i < node->failed && delay < node->conf->reconnect_max; i++) {
         delay *= 2;
     }
 
-    redis->failed++;
+    node->failed++;
 
-    delay = ngx_min(delay, redis->conf->reconnect_max);
+    delay = ngx_min(delay, node->conf->reconnect_max);
     delay = delay / 2 + (ngx_msec_t) ngx_random() % (delay / 2 + 1);
 
-    ngx_add_timer(&redis->backoff_timer, delay);
+    ngx_add_timer(&node->backoff_timer, delay);
 }
 
 
 static void
 ngx_http_knock_redis_backoff_timer_handler(ngx_event_t *ev)
 {
-    ngx_http_knock_redis_t  *redis;
+    ngx_http_knock_redis_node_t  *node;
 
-    redis = ev->data;
+    node = ev->data;
 
     /* a worker that shuts down connects when there is a command only */
 
-    if (ngx_exiting) {
+    if (ngx_exiting && !ngx_http_knock_redis_busy(node)) {
         return;
     }
 
-    ngx_http_knock_redis_connect(redis);
+    ngx_http_knock_redis_connect(node);
 }
 
 
 void
-ngx_http_knock_redis_close(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_hurry(ngx_http_knock_redis_node_t *node)
 {
-    redis->state = NGX_HTTP_KNOCK_REDIS_CLOSED;
-    redis->stats.up = 0;
-    redis->loading = 0;
-    redis->draining = 0;
-
-    if (redis->connect_timer.timer_set) {
-        ngx_del_timer(&redis->connect_timer);
+    if (node->backoff_timer.timer_set) {
+        ngx_del_timer(&node->backoff_timer);
     }
 
-    if (redis->reply_timer.timer_set) {
-        ngx_del_timer(&redis->reply_timer);
+    if (ngx_exiting && !ngx_http_knock_redis_busy(node)) {
+        return;
     }
 
-    if (redis->ping_timer.timer_set) {
-        ngx_del_timer(&redis->ping_timer);
+    ngx_http_knock_redis_connect(node);
+}
+
+
+void
+ngx_http_knock_redis_close(ngx_http_knock_redis_node_t *node)
+{
+    if (node->state == NGX_HTTP_KNOCK_REDIS_READY) {
+        node->stats->up--;
     }
 
-    if (redis->resolving) {
-        ngx_resolve_name_done(redis->resolving);
-        redis->resolving = NULL;
+    node->state = NGX_HTTP_KNOCK_REDIS_CLOSED;
+    node->loading = 0;
+    node->draining = 0;
+
+    if (node->connect_timer.timer_set) {
+        ngx_del_timer(&node->connect_timer);
     }
 
-    if (redis->connection) {
-        ngx_http_knock_redis_close_connection(redis);
+    if (node->reply_timer.timer_set) {
+        ngx_del_timer(&node->reply_timer);
+    }
+
+    if (node->ping_timer.timer_set) {
+        ngx_del_timer(&node->ping_timer);
+    }
+
+    if (node->resolving) {
+        ngx_resolve_name_done(node->resolving);
+        node->resolving = NULL;
+    }
+
+    if (node->connection) {
+        ngx_http_knock_redis_close_connection(node);
     }
 }
 
 
 static void
-ngx_http_knock_redis_close_connection(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_close_connection(ngx_http_knock_redis_node_t *node)
 {
     ngx_pool_t        *pool;
     ngx_connection_t  *c;
 
-    c = redis->connection;
-    redis->connection = NULL;
+    c = node->connection;
+    node->connection = NULL;
 
-    if (redis->reader) {
-        redisReaderFree(redis->reader);
-        redis->reader = NULL;
+    if (node->reader) {
+        redisReaderFree(node->reader);
+        node->reader = NULL;
     }
 
 #if (NGX_SSL)
@@ -516,26 +521,27 @@ ngx_http_knock_redis_close_connection(ngx_http_knock_redis_t *redis)
 
 
 ngx_str_t * ngx_cdecl
-ngx_http_knock_redis_why(ngx_http_knock_redis_t *redis, const char *fmt, ...)
+ngx_http_knock_redis_why(ngx_http_knock_redis_node_t *node, const char *fmt,
+    ...)
 {
     va_list  args;
 
     va_start(args, fmt);
-    ngx_http_knock_redis_set_why(redis, 0, fmt, args);
+    ngx_http_knock_redis_set_why(node, 0, fmt, args);
     va_end(args);
 
-    return &redis->why;
+    return &node->why;
 }
 
 
 static void
-ngx_http_knock_redis_set_why(ngx_http_knock_redis_t *redis, ngx_err_t err,
+ngx_http_knock_redis_set_why(ngx_http_knock_redis_node_t *node, ngx_err_t err,
     const char *fmt, va_list args)
 {
     u_char  *p, *last;
     u_char   text[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
 
-    /* not in place: redis->why itself may be among the arguments */
+    /* not in place: node->why itself may be among the arguments */
 
     last = text + sizeof(text);
     p = ngx_vslprintf(text, last, fmt, args);
@@ -546,9 +552,9 @@ ngx_http_knock_redis_set_why(ngx_http_knock_redis_t *redis, ngx_err_t err,
         p = ngx_slprintf(p, last, ")");
     }
 
-    redis->why.len = (size_t) (p - text);
+    node->why.len = (size_t) (p - text);
 
-    for (last = redis->why.data, p = text; p < text + redis->why.len; p++) {
+    for (last = node->why.data, p = text; p < text + node->why.len; p++) {
         *last++ = (*p < 0x20 || *p == 0x7f) ? '.' : *p;
     }
 }
@@ -560,15 +566,15 @@ ngx_http_knock_redis_set_why(ngx_http_knock_redis_t *redis, ngx_err_t err,
  */
 
 void
-ngx_http_knock_redis_hush(ngx_http_knock_redis_t *redis, ngx_uint_t hush)
+ngx_http_knock_redis_hush(ngx_http_knock_redis_node_t *node, ngx_uint_t hush)
 {
     ngx_uint_t  level;
 
-    level = redis->cycle->log->log_level;
+    level = node->cycle->log->log_level;
 
     if (hush && !(level & NGX_LOG_DEBUG_ALL)) {
         level = ngx_min(level, NGX_LOG_ALERT);
     }
 
-    redis->log.log_level = level;
+    node->log.log_level = level;
 }

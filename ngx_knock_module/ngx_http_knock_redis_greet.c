@@ -12,29 +12,36 @@
 #define NGX_HTTP_KNOCK_REDIS_GREETING_SIZE  64
 
 
-static ngx_int_t ngx_http_knock_redis_greetings(ngx_http_knock_redis_t *redis);
+static ngx_int_t ngx_http_knock_redis_greetings(
+    ngx_http_knock_redis_node_t *node);
+static ngx_int_t ngx_http_knock_redis_log_in(
+    ngx_http_knock_redis_node_t *node);
+static ngx_int_t ngx_http_knock_redis_say(ngx_http_knock_redis_node_t *node,
+    ngx_uint_t argc, const char **argv, const size_t *argvlen);
 static void ngx_http_knock_redis_greeted(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
-static void ngx_http_knock_redis_ready(ngx_http_knock_redis_t *redis);
+static void ngx_http_knock_redis_role(void *data,
+    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
+static void ngx_http_knock_redis_ready(ngx_http_knock_redis_node_t *node);
 static void ngx_http_knock_redis_write_handler(ngx_event_t *wev);
 
 
 void
-ngx_http_knock_redis_greet(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_greet(ngx_http_knock_redis_node_t *node)
 {
     ngx_connection_t  *c;
 
-    c = redis->connection;
+    c = node->connection;
 
-    redis->state = NGX_HTTP_KNOCK_REDIS_GREETING;
+    node->state = NGX_HTTP_KNOCK_REDIS_GREETING;
 
     c->read->handler = ngx_http_knock_redis_read_handler;
     c->write->handler = ngx_http_knock_redis_write_handler;
 
-    if (ngx_http_knock_redis_create_reader(redis) != NGX_OK
-        || ngx_http_knock_redis_greetings(redis) != NGX_OK)
+    if (ngx_http_knock_redis_create_reader(node) != NGX_OK
+        || ngx_http_knock_redis_greetings(node) != NGX_OK)
     {
-        ngx_http_knock_redis_fail(redis, 0, "no memory for the connection");
+        ngx_http_knock_redis_fail(node, 0, "no memory for the connection");
         return;
     }
 
@@ -44,52 +51,30 @@ ngx_http_knock_redis_greet(ngx_http_knock_redis_t *redis)
         ngx_post_event(c->read, &ngx_posted_events);
     }
 
-    ngx_http_knock_redis_write(redis);
+    ngx_http_knock_redis_write(node);
 }
 
 
 /* everything before the first command of the user's, in one flight */
 
 static ngx_int_t
-ngx_http_knock_redis_greetings(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
 {
     u_char                       *p;
     u_char                        db[NGX_INT_T_LEN];
     u_char                        name[NGX_HTTP_KNOCK_REDIS_GREETING_SIZE];
     size_t                        argvlen[3];
-    ngx_uint_t                    n;
     const char                   *argv[3];
     ngx_http_knock_redis_conf_t  *conf;
 
-    conf = redis->conf;
-    redis->greetings = 0;
+    conf = node->conf;
+    node->greetings = 0;
 
-    if (conf->password.len) {
-
-        n = 0;
-
-        argv[n] = "AUTH";
-        argvlen[n++] = sizeof("AUTH") - 1;
-
-        if (conf->user.len) {
-            argv[n] = (char *) conf->user.data;
-            argvlen[n++] = conf->user.len;
-        }
-
-        argv[n] = (char *) conf->password.data;
-        argvlen[n++] = conf->password.len;
-
-        if (ngx_http_knock_redis_internal(redis, n, argv, argvlen,
-                                          ngx_http_knock_redis_greeted)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        redis->greetings++;
+    if (ngx_http_knock_redis_log_in(node) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    if (conf->db) {
+    if (conf->db && !node->is_sentinel) {
 
         argv[0] = "SELECT";
         argvlen[0] = sizeof("SELECT") - 1;
@@ -98,14 +83,9 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_t *redis)
         argv[1] = (char *) db;
         argvlen[1] = (size_t) (p - db);
 
-        if (ngx_http_knock_redis_internal(redis, 2, argv, argvlen,
-                                          ngx_http_knock_redis_greeted)
-            != NGX_OK)
-        {
+        if (ngx_http_knock_redis_say(node, 2, argv, argvlen) != NGX_OK) {
             return NGX_ERROR;
         }
-
-        redis->greetings++;
     }
 
     /* names the connection in CLIENT LIST, and asks whether we are let in */
@@ -120,14 +100,13 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_t *redis)
     argv[2] = (char *) name;
     argvlen[2] = (size_t) (p - name);
 
-    if (ngx_http_knock_redis_internal(redis, 3, argv, argvlen,
-                                      ngx_http_knock_redis_greeted)
-        != NGX_OK)
-    {
+    if (ngx_http_knock_redis_say(node, 3, argv, argvlen) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    redis->greetings++;
+    if (node->is_sentinel) {
+        return NGX_OK;
+    }
 
     argv[0] = "MULTI";
     argvlen[0] = sizeof("MULTI") - 1;
@@ -135,16 +114,80 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_t *redis)
     argv[1] = "EXEC";
     argvlen[1] = sizeof("EXEC") - 1;
 
-    for (n = 0; n < 2; n++) {
-        if (ngx_http_knock_redis_internal(redis, 1, argv + n, argvlen + n,
-                                          ngx_http_knock_redis_greeted)
+    if (ngx_http_knock_redis_say(node, 1, argv, argvlen) != NGX_OK
+        || ngx_http_knock_redis_say(node, 1, argv + 1, argvlen + 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (conf->mode == NGX_HTTP_KNOCK_REDIS_SENTINEL) {
+
+        argv[0] = "ROLE";
+        argvlen[0] = sizeof("ROLE") - 1;
+
+        if (ngx_http_knock_redis_internal(node, 1, argv, argvlen,
+                                          ngx_http_knock_redis_role)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
 
-        redis->greetings++;
+        node->greetings++;
     }
+
+    return NGX_OK;
+}
+
+
+/* the Sentinels have a user and a password of their own */
+
+static ngx_int_t
+ngx_http_knock_redis_log_in(ngx_http_knock_redis_node_t *node)
+{
+    size_t                        argvlen[3];
+    ngx_str_t                    *user, *password;
+    ngx_uint_t                    n;
+    const char                   *argv[3];
+    ngx_http_knock_redis_conf_t  *conf;
+
+    conf = node->conf;
+
+    user = node->is_sentinel ? &conf->sentinel_user : &conf->user;
+    password = node->is_sentinel ? &conf->sentinel_password : &conf->password;
+
+    if (password->len == 0) {
+        return NGX_OK;
+    }
+
+    n = 0;
+
+    argv[n] = "AUTH";
+    argvlen[n++] = sizeof("AUTH") - 1;
+
+    if (user->len) {
+        argv[n] = (char *) user->data;
+        argvlen[n++] = user->len;
+    }
+
+    argv[n] = (char *) password->data;
+    argvlen[n++] = password->len;
+
+    return ngx_http_knock_redis_say(node, n, argv, argvlen);
+}
+
+
+static ngx_int_t
+ngx_http_knock_redis_say(ngx_http_knock_redis_node_t *node, ngx_uint_t argc,
+    const char **argv, const size_t *argvlen)
+{
+    if (ngx_http_knock_redis_internal(node, argc, argv, argvlen,
+                                      ngx_http_knock_redis_greeted)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    node->greetings++;
 
     return NGX_OK;
 }
@@ -154,14 +197,14 @@ static void
 ngx_http_knock_redis_greeted(void *data, ngx_http_knock_redis_status_e status,
     redisReply *reply, ngx_str_t *why)
 {
-    ngx_http_knock_redis_t *redis = data;
+    ngx_http_knock_redis_node_t *node = data;
 
     switch (status) {
 
     case NGX_HTTP_KNOCK_REDIS_OK:
 
-        if (--redis->greetings == 0) {
-            ngx_http_knock_redis_ready(redis);
+        if (--node->greetings == 0) {
+            ngx_http_knock_redis_ready(node);
         }
 
         break;
@@ -171,7 +214,10 @@ ngx_http_knock_redis_greeted(void *data, ngx_http_knock_redis_status_e status,
 
         /* the others of the flight are dropped by this */
 
-        ngx_http_knock_redis_fail(redis, 0, "Redis let us not in: %V", why);
+        ngx_http_knock_redis_fail(node, 0, node->is_sentinel
+                                  ? "it let us not in: %V; check "
+                                    "sentinel_user= and sentinel_password="
+                                  : "Redis let us not in: %V", why);
         break;
 
     default:
@@ -180,49 +226,77 @@ ngx_http_knock_redis_greeted(void *data, ngx_http_knock_redis_status_e status,
 }
 
 
+/* what the Sentinels say may be old, or this be a master that is one no more */
+
 static void
-ngx_http_knock_redis_ready(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_role(void *data, ngx_http_knock_redis_status_e status,
+    redisReply *reply, ngx_str_t *why)
+{
+    ngx_http_knock_redis_node_t *node = data;
+
+    if (status == NGX_HTTP_KNOCK_REDIS_OK
+        && (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0
+            || reply->element[0]->type != REDIS_REPLY_STRING
+            || ngx_strcmp(reply->element[0]->str, "master") != 0))
+    {
+        ngx_http_knock_redis_fail(node, 0,
+                                  "a Sentinel names it as the master, which "
+                                  "it is not; another one is asked");
+        return;
+    }
+
+    ngx_http_knock_redis_greeted(data, status, reply, why);
+}
+
+
+static void
+ngx_http_knock_redis_ready(ngx_http_knock_redis_node_t *node)
 {
     ngx_queue_t                     *q;
     ngx_http_knock_redis_command_t  *cmd;
 
-    redis->state = NGX_HTTP_KNOCK_REDIS_READY;
-    redis->stats.up = 1;
-    redis->ready_at = ngx_current_msec;
+    node->state = NGX_HTTP_KNOCK_REDIS_READY;
+    node->stats->up++;
+    node->ready_at = ngx_current_msec;
 
-    ngx_del_timer(&redis->connect_timer);
+    ngx_del_timer(&node->connect_timer);
 
-    if (redis->outage) {
-        redis->outage = 0;
-        redis->stats.reconnects++;
-
-        ngx_log_error(NGX_LOG_INFO, redis->cycle->log, 0,
-                      "Redis \"%V\" is back", &redis->conf->url);
+    if (node->is_sentinel) {
+        ngx_http_knock_redis_sentinel_ready(node);
+        return;
     }
 
-    ngx_http_knock_redis_hush(redis, 0);
+    if (node->outage) {
+        node->outage = 0;
+        node->stats->reconnects++;
 
-    for (q = ngx_queue_head(&redis->waiting);
-         q != ngx_queue_sentinel(&redis->waiting);
+        ngx_log_error(NGX_LOG_INFO, node->cycle->log, 0,
+                      "Redis \"%V\" is back", &node->server.url);
+    }
+
+    ngx_http_knock_redis_hush(node, 0);
+
+    for (q = ngx_queue_head(&node->waiting);
+         q != ngx_queue_sentinel(&node->waiting);
          q = ngx_queue_next(q))
     {
         cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
-        ngx_http_knock_redis_rewind(redis, cmd);
+        ngx_http_knock_redis_rewind(node->client, cmd);
     }
 
-    ngx_post_event(&redis->flush, &ngx_posted_events);
+    ngx_post_event(&node->flush, &ngx_posted_events);
 }
 
 
 static void
 ngx_http_knock_redis_write_handler(ngx_event_t *wev)
 {
-    ngx_connection_t        *c;
-    ngx_http_knock_redis_t  *redis;
+    ngx_connection_t             *c;
+    ngx_http_knock_redis_node_t  *node;
 
     c = wev->data;
-    redis = c->data;
+    node = c->data;
 
-    ngx_http_knock_redis_write(redis);
-    ngx_http_knock_redis_settle(redis);
+    ngx_http_knock_redis_write(node);
+    ngx_http_knock_redis_settle(node);
 }

@@ -2,15 +2,22 @@
 /*
  * What the files of the Redis client share; nobody else includes this.
  *
- *   ngx_http_knock_redis.c        commands, their queues and time limits
+ *   ngx_http_knock_redis.c        the client: which commands it takes
+ *   ngx_http_knock_redis_node.c   a node: their queues and time limits
  *   ngx_http_knock_redis_text.c   their text in Redis' protocol, and records
- *   ngx_http_knock_redis_reply.c  replies, error replies, function library
+ *   ngx_http_knock_redis_reply.c  replies, error replies
+ *   ngx_http_knock_redis_library.c  the function library, when it is missing
  *   ngx_http_knock_redis_object.c the objects that a reply is read into
- *   ngx_http_knock_redis_conn.c   addresses, connection, back-off
+ *   ngx_http_knock_redis_conn.c   connection, back-off
+ *   ngx_http_knock_redis_server.c  addresses that are told
  *   ngx_http_knock_redis_greet.c  log-in
+ *   ngx_http_knock_redis_sentinel.c  where the master is
  *   ngx_http_knock_redis_tls.c    TLS context, handshake and verification
  *   ngx_http_knock_redis_conf.c   the arguments of "knock_redis"
- *   ngx_http_knock_redis_url.c    the first of them, the URL
+ *   ngx_http_knock_redis_url.c    the first of them, the URLs
+ *
+ * A node is one server with its connection.  The client has one, that of the
+ * master, and with Sentinel a second of another sort, which asks for it.
  *
  * A command is in exactly one place at a time:
  *
@@ -81,6 +88,7 @@ typedef struct {
 
 typedef enum {
     NGX_HTTP_KNOCK_REDIS_CLOSED = 0,    /* maybe the back-off timer runs */
+    NGX_HTTP_KNOCK_REDIS_ASKING,        /* the Sentinels, where it is */
     NGX_HTTP_KNOCK_REDIS_RESOLVING,
     NGX_HTTP_KNOCK_REDIS_CONNECTING,
     NGX_HTTP_KNOCK_REDIS_HANDSHAKE,     /* of TLS */
@@ -89,29 +97,38 @@ typedef enum {
 } ngx_http_knock_redis_state_e;
 
 
-struct ngx_http_knock_redis_s {
+/*
+ * A connection to one server, which makes itself anew, and the commands that
+ * go over it.
+ */
+
+typedef struct ngx_http_knock_redis_node_s  ngx_http_knock_redis_node_t;
+
+struct ngx_http_knock_redis_node_s {
     ngx_pool_t                      *pool;
+    ngx_http_knock_redis_t          *client;
     ngx_http_knock_redis_conf_t     *conf;
-    ngx_cycle_t                     *cycle;
 
     /* event ident must be after 3 pointers as in ngx_connection_t */
     ngx_socket_t                     ident;
 
-    ngx_pool_cleanup_t              *cleanup;   /* of the cycle's pool */
+    ngx_cycle_t                     *cycle;
+    ngx_http_knock_redis_server_t    server;    /* where it is */
+    ngx_pool_t                      *server_pool;   /* of what was told */
+    ngx_pool_t                      *resolved_pool;
+
     ngx_log_t                        log;       /* of connections */
-    ngx_str_t                        library;
 
     ngx_http_knock_redis_state_e     state;
     ngx_connection_t                *connection;
     redisReader                     *reader;
     knock_arena_t                   *replies;   /* the one being read */
-    u_char                          *buffer;
+    ngx_msec_t                       ping;      /* when idle for so long */
 
     ngx_queue_t                      waiting;
     ngx_queue_t                      sent;
     ngx_queue_t                      parked;
-    ngx_queue_t                      free;
-    size_t                           kept;      /* memory of those texts */
+    ngx_uint_t                       in_flight; /* of users' commands */
     ngx_chain_t                     *out;
     ngx_chain_t                    **out_last;
 
@@ -121,10 +138,7 @@ struct ngx_http_knock_redis_s {
     ngx_event_t                      reply_timer;
     ngx_event_t                      ping_timer;
 
-    ngx_pool_t                      *resolved_pool;
     ngx_resolver_ctx_t              *resolving;
-    ngx_addr_t                      *addrs;     /* the last known ones */
-    ngx_uint_t                       naddrs;
     ngx_uint_t                       addr;      /* the one in use */
     ngx_uint_t                       tries;     /* in this attempt */
 
@@ -136,47 +150,89 @@ struct ngx_http_knock_redis_s {
     const void                      *complaint; /* last logged error reply */
     ngx_msec_t                       complained_at;
 
-    ngx_http_knock_redis_stats_t     stats;
+    ngx_http_knock_redis_stats_t    *stats;     /* the client's */
 
     ngx_str_t                        why;
     u_char                           why_data[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
 
+    unsigned                         is_sentinel:1; /* not a Redis */
+    unsigned                         told:1;        /* need not ask where */
     unsigned                         outage:1;      /* has been logged */
     unsigned                         unresolved:1;  /* so has that */
     unsigned                         loading:1;     /* the library */
     unsigned                         draining:1;    /* then reconnect */
+};
+
+
+typedef struct ngx_http_knock_redis_sentinel_s
+    ngx_http_knock_redis_sentinel_t;
+
+struct ngx_http_knock_redis_s {
+    ngx_pool_t                      *pool;
+    ngx_http_knock_redis_conf_t     *conf;
+    ngx_cycle_t                     *cycle;
+    ngx_pool_cleanup_t              *cleanup;   /* of the cycle's pool */
+    ngx_str_t                        library;
+
+    u_char                          *buffer;    /* to read into */
+    ngx_queue_t                      free;      /* records of commands */
+    size_t                           kept;      /* memory of their texts */
+
+    ngx_http_knock_redis_node_t     *node;
+    ngx_http_knock_redis_sentinel_t *sentinel;  /* or NULL */
+
+    ngx_http_knock_redis_stats_t     stats;
+
     unsigned                         destroyed:1;
 };
 
 
-/* ngx_http_knock_redis.c */
+/* ngx_http_knock_redis_node.c */
+
+/*
+ * A node that is not connected to anything yet.  `server` is copied, what it
+ * points to must outlive the node; NULL: the address is yet to be told.
+ * Returns NULL if there is no memory.
+ */
+ngx_http_knock_redis_node_t *ngx_http_knock_redis_node_create(
+    ngx_http_knock_redis_t *redis, ngx_http_knock_redis_server_t *server);
+
+/* closes, answers what is in flight, frees */
+void ngx_http_knock_redis_node_destroy(ngx_http_knock_redis_node_t *node);
+
+/* takes a command of a user's, in no queue, to be sent at the end of a turn */
+void ngx_http_knock_redis_node_queue(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd);
 
 /* queues one of the client's own commands straight to the connection */
-ngx_int_t ngx_http_knock_redis_internal(ngx_http_knock_redis_t *redis,
+ngx_int_t ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
     ngx_uint_t argc, const char **argv, const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler);
 
 /* hands over what waits, writes what the socket takes; may close */
-void ngx_http_knock_redis_write(ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node);
 
 /* takes the command out of its place, calls its handler, frees it */
-void ngx_http_knock_redis_done(ngx_http_knock_redis_t *redis,
+void ngx_http_knock_redis_done(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd, ngx_http_knock_redis_status_e status,
     redisReply *reply, ngx_str_t *why);
 
 /* answers each command by LOST or DOWN */
-void ngx_http_knock_redis_drop_all(ngx_http_knock_redis_t *redis,
+void ngx_http_knock_redis_drop_all(ngx_http_knock_redis_node_t *node,
     ngx_str_t *why);
 
 /* puts a command's time limit and its bytes back to the start */
 void ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd);
 
+/* whether somebody waits for it, which keeps a worker from going */
+ngx_uint_t ngx_http_knock_redis_busy(ngx_http_knock_redis_node_t *node);
+
 /*
  * Sets timers and flags to fit the state.  Each event handler ends with it,
  * so that nothing else has to think of timers or of a worker's shutdown.
  */
-void ngx_http_knock_redis_settle(ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_settle(ngx_http_knock_redis_node_t *node);
 
 
 /* ngx_http_knock_redis_text.c */
@@ -199,46 +255,125 @@ void ngx_http_knock_redis_release_all(ngx_http_knock_redis_t *redis);
 
 /* ngx_http_knock_redis_object.c */
 
-ngx_int_t ngx_http_knock_redis_create_reader(ngx_http_knock_redis_t *redis);
+ngx_int_t ngx_http_knock_redis_create_reader(ngx_http_knock_redis_node_t *node);
 
 
 /* ngx_http_knock_redis_reply.c */
 
 void ngx_http_knock_redis_read_handler(ngx_event_t *rev);
 
+/* logs why commands are refused: about the same thing now and then only */
+void ngx_http_knock_redis_complain(ngx_http_knock_redis_node_t *node,
+    const void *about, ngx_str_t *why);
+
+
+/* ngx_http_knock_redis_library.c */
+
+/*
+ * Sets a command, answered that its function is missing, aside until the
+ * library is loaded.  NGX_OK; NGX_DECLINED: that would be, or was, in vain;
+ * NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_knock_redis_park(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd);
+
 
 /* ngx_http_knock_redis_conn.c */
 
-void ngx_http_knock_redis_connect(ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_connect(ngx_http_knock_redis_node_t *node);
+
+/* goes on with the address that a node that was ASKING has been given */
+void ngx_http_knock_redis_resolve_and_connect(
+    ngx_http_knock_redis_node_t *node);
+
+/* has it connect again after a delay, which grows with each failure */
+void ngx_http_knock_redis_back_off(ngx_http_knock_redis_node_t *node);
+
+/* connects again at once, not after the delay that is under way */
+void ngx_http_knock_redis_hurry(ngx_http_knock_redis_node_t *node);
 
 /*
  * The connection or the attempt to connect has failed: logs it once an
  * outage, closes, starts the back-off, answers each command.
  */
-void ngx_cdecl ngx_http_knock_redis_fail(ngx_http_knock_redis_t *redis,
+void ngx_cdecl ngx_http_knock_redis_fail(ngx_http_knock_redis_node_t *node,
     ngx_err_t err, const char *fmt, ...);
 
-/* closes, in good order */
-void ngx_http_knock_redis_close(ngx_http_knock_redis_t *redis);
+/* what is to run where a node is, for messages */
+#define ngx_http_knock_redis_program(node)                                   \
+    ((node)->is_sentinel ? "redis-sentinel" : "redis-server")
 
-/* formats into redis->why, without control characters */
-ngx_str_t *ngx_cdecl ngx_http_knock_redis_why(ngx_http_knock_redis_t *redis,
+/* closes, in good order */
+void ngx_http_knock_redis_close(ngx_http_knock_redis_node_t *node);
+
+/* formats into node->why, without control characters */
+ngx_str_t *ngx_cdecl ngx_http_knock_redis_why(ngx_http_knock_redis_node_t *node,
     const char *fmt, ...);
 
 /* whether nginx' own lines about the connection are kept out of the log */
-void ngx_http_knock_redis_hush(ngx_http_knock_redis_t *redis,
+void ngx_http_knock_redis_hush(ngx_http_knock_redis_node_t *node,
     ngx_uint_t hush);
+
+
+/* ngx_http_knock_redis_server.c */
+
+/* whether it was told that a node is there */
+ngx_uint_t ngx_http_knock_redis_is_at(ngx_http_knock_redis_node_t *node,
+    const knock_str_t *host, in_port_t port);
+
+/*
+ * Gives a node that is closed, or ASKING, an address that a server told:
+ * NGX_OK; NGX_DECLINED: a name, and there is no resolver; NGX_ERROR: no
+ * memory.
+ */
+ngx_int_t ngx_http_knock_redis_set_server(ngx_http_knock_redis_node_t *node,
+    const knock_str_t *host, in_port_t port);
+
+/* keeps the addresses that a name has been resolved to; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_knock_redis_keep_addrs(ngx_http_knock_redis_node_t *node,
+    ngx_resolver_ctx_t *ctx);
 
 
 /* ngx_http_knock_redis_greet.c */
 
 /* logs in over the connection, or over TLS once its handshake is done */
-void ngx_http_knock_redis_greet(ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_greet(ngx_http_knock_redis_node_t *node);
+
+
+/* ngx_http_knock_redis_sentinel.c */
+
+/* creates what asks the Sentinels, or NULL: no memory */
+ngx_http_knock_redis_sentinel_t *ngx_http_knock_redis_sentinel_create(
+    ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_sentinel_destroy(
+    ngx_http_knock_redis_sentinel_t *sentinel);
+
+/* asks for the master, which is ASKING: it goes on, or fails */
+void ngx_http_knock_redis_sentinel_ask(
+    ngx_http_knock_redis_sentinel_t *sentinel);
+
+/*
+ * The master is not where it was said to be: another one is asked next, as
+ * one that is cut off from the others would say the same again.
+ */
+void ngx_http_knock_redis_sentinel_doubt(
+    ngx_http_knock_redis_sentinel_t *sentinel);
+
+/* events of the connection to a Sentinel: logged in, idle for a while, lost */
+void ngx_http_knock_redis_sentinel_ready(ngx_http_knock_redis_node_t *node);
+void ngx_http_knock_redis_sentinel_idle(ngx_http_knock_redis_node_t *node);
+void ngx_http_knock_redis_sentinel_failed(ngx_http_knock_redis_node_t *node);
 
 
 /* ngx_http_knock_redis_url.c */
 
-/* fills in what the URL says: address, user, password, database, TLS or not */
+/* whether an argument is a URL */
+ngx_int_t ngx_http_knock_redis_is_url(ngx_str_t *arg);
+
+/*
+ * Adds the server that a URL names to conf->servers, and fills in what else
+ * it says: user, password, database, TLS or not; those before it must agree.
+ */
 char *ngx_http_knock_redis_parse_url(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *url);
 
@@ -252,7 +387,15 @@ ngx_int_t ngx_http_knock_redis_is_address(ngx_str_t *host);
 
 char *ngx_http_knock_redis_tls_conf(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf);
-void ngx_http_knock_redis_tls_connect(ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_tls_connect(ngx_http_knock_redis_node_t *node);
+
+/*
+ * Sets what TLS calls the server, in pool: conf->ssl_name, else its host; it
+ * wants that without brackets, and with a terminating zero.  NGX_OK, or
+ * NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_knock_redis_tls_name(ngx_pool_t *pool,
+    ngx_http_knock_redis_conf_t *conf, ngx_http_knock_redis_server_t *server);
 
 #endif
 

@@ -46,7 +46,7 @@ static redisReplyObjectFunctions  ngx_http_knock_redis_objects = {
 
 
 ngx_int_t
-ngx_http_knock_redis_create_reader(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_create_reader(ngx_http_knock_redis_node_t *node)
 {
     redisReader  *reader;
 
@@ -57,15 +57,15 @@ ngx_http_knock_redis_create_reader(ngx_http_knock_redis_t *redis)
 
     /* of a connection before this one there may be half a reply */
 
-    knock_arena_reset(redis->replies);
+    knock_arena_reset(node->replies);
 
-    reader->privdata = redis->replies;
+    reader->privdata = node->replies;
 
     /* a large reply's buffer is freed as soon as it is not needed */
 
     reader->maxbuf = NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE;
 
-    redis->reader = reader;
+    node->reader = reader;
 
     return NGX_OK;
 }

@@ -1,14 +1,12 @@
 
 /*
  * Replies: read, matched with the commands that were sent, told apart by what
- * an error means, and the function library that is loaded when Redis says
- * that it misses it.
+ * an error means.
  */
 
 #include "ngx_http_knock_redis_internal.h"
 
 
-#define NGX_HTTP_KNOCK_REDIS_RESENDS         2
 #define NGX_HTTP_KNOCK_REDIS_COMPLAIN_EVERY  30000
 
 #define NGX_HTTP_KNOCK_REDIS_ABORTED                                         \
@@ -30,25 +28,19 @@ typedef struct {
 } ngx_http_knock_redis_error_t;
 
 
-static void ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_t *redis);
-static void ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis,
+static void ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_node_t *node);
+static void ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     redisReply *reply);
-static void ngx_http_knock_redis_stray(ngx_http_knock_redis_t *redis,
+static void ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd);
 static ngx_int_t ngx_http_knock_redis_fits(
     ngx_http_knock_redis_command_t *cmd, redisReply *reply);
-static redisReply *ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
+static redisReply *ngx_http_knock_redis_part(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd, redisReply *reply,
     redisReply *refusal);
 static void ngx_http_knock_redis_unwrap(redisReply *reply);
 static const ngx_http_knock_redis_error_t *ngx_http_knock_redis_find_error(
     redisReply *reply);
-static void ngx_http_knock_redis_complain(ngx_http_knock_redis_t *redis,
-    const void *about, ngx_str_t *why);
-static ngx_int_t ngx_http_knock_redis_park(ngx_http_knock_redis_t *redis,
-    ngx_http_knock_redis_command_t *cmd);
-static void ngx_http_knock_redis_loaded(void *data,
-    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 
 
 /* what an error reply means; any other one is a FAIL */
@@ -98,12 +90,13 @@ static const ngx_http_knock_redis_error_t  ngx_http_knock_redis_errors[] = {
 
     { ngx_string("READONLY"),
       NGX_HTTP_KNOCK_REDIS_RECONNECT,
-      ngx_string("this is a replica: point knock_redis to the master") },
+      ngx_string("this is a replica: without mode=sentinel point knock_redis "
+                 "to the master") },
 
     { ngx_string("MASTERDOWN"),
       NGX_HTTP_KNOCK_REDIS_RECONNECT,
-      ngx_string("this is a replica without its master: point knock_redis to "
-                 "the master") },
+      ngx_string("this is a replica without its master: without "
+                 "mode=sentinel point knock_redis to the master") },
 
     { ngx_string("NOAUTH"),
       NGX_HTTP_KNOCK_REDIS_RECONNECT,
@@ -134,54 +127,55 @@ static const ngx_http_knock_redis_error_t  ngx_http_knock_redis_errors[] = {
 void
 ngx_http_knock_redis_read_handler(ngx_event_t *rev)
 {
-    ssize_t                  n;
-    redisReply              *reply;
-    ngx_connection_t        *c;
-    ngx_http_knock_redis_t  *redis;
+    ssize_t                       n;
+    redisReply                   *reply;
+    ngx_connection_t             *c;
+    ngx_http_knock_redis_node_t  *node;
 
     c = rev->data;
-    redis = c->data;
+    node = c->data;
 
     if (c->close) {
 
         /* idle at a graceful shutdown, or worker_shutdown_timeout is over */
 
-        ngx_http_knock_redis_close(redis);
-        ngx_http_knock_redis_drop_all(redis,
-                                      ngx_http_knock_redis_why(redis,
+        ngx_http_knock_redis_close(node);
+        ngx_http_knock_redis_drop_all(node,
+                                      ngx_http_knock_redis_why(node,
                                                   "the worker is exiting"));
         return;
     }
 
     do {
-        n = c->recv(c, redis->buffer, NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE);
+        n = c->recv(c, node->client->buffer, NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE);
 
         if (n == NGX_AGAIN) {
             break;
         }
 
         if (n == 0) {
-            ngx_http_knock_redis_fail(redis, 0,
+            ngx_http_knock_redis_fail(node, 0,
                                       "the connection was closed by Redis; "
-                                      "check that redis-server runs");
+                                      "check that %s runs",
+                                      ngx_http_knock_redis_program(node));
             return;
         }
 
         if (n == NGX_ERROR) {
-            ngx_http_knock_redis_fail(redis, ngx_socket_errno,
+            ngx_http_knock_redis_fail(node, ngx_socket_errno,
                                       "reading from Redis failed");
             return;
         }
 
-        (void) redisReaderFeed(redis->reader, (char *) redis->buffer,
+        (void) redisReaderFeed(node->reader, (char *) node->client->buffer,
                                (size_t) n);
 
         for ( ;; ) {
 
-            if (redisReaderGetReply(redis->reader, (void **) &reply)
+            if (redisReaderGetReply(node->reader, (void **) &reply)
                 != REDIS_OK)
             {
-                ngx_http_knock_redis_bad_reply(redis);
+                ngx_http_knock_redis_bad_reply(node);
                 return;
             }
 
@@ -192,53 +186,54 @@ ngx_http_knock_redis_read_handler(ngx_event_t *rev)
             /* from 1.0 on hiredis reads RESP3 too, which nobody asks for */
 
             if (reply->type > REDIS_REPLY_ERROR) {
-                ngx_http_knock_redis_fail(redis, 0,
+                ngx_http_knock_redis_fail(node, 0,
                                           "what came is no reply of Redis: a "
                                           "type of RESP3 (%d); check what "
                                           "listens there", reply->type);
                 return;
             }
 
-            ngx_http_knock_redis_reply(redis, reply);
-            knock_arena_reset(redis->replies);
+            ngx_http_knock_redis_reply(node, reply);
+            knock_arena_reset(node->replies);
 
-            if (redis->connection == NULL) {
+            if (node->connection == NULL) {
                 return;
             }
         }
 
-        if (redis->reader->len > NGX_HTTP_KNOCK_REDIS_MAX_STRING) {
-            ngx_http_knock_redis_fail(redis, 0, "a reply is too large");
+        if (node->reader->len > NGX_HTTP_KNOCK_REDIS_MAX_STRING) {
+            ngx_http_knock_redis_fail(node, 0, "a reply is too large");
             return;
         }
 
     } while (rev->ready);
 
     if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ngx_http_knock_redis_fail(redis, 0, "no event for the connection");
+        ngx_http_knock_redis_fail(node, 0, "no event for the connection");
         return;
     }
 
-    ngx_http_knock_redis_settle(redis);
+    ngx_http_knock_redis_settle(node);
 }
 
 
 static void
-ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_node_t *node)
 {
-    if (redis->reader->err == REDIS_ERR_OOM) {
-        ngx_http_knock_redis_fail(redis, 0, "a reply is too large");
+    if (node->reader->err == REDIS_ERR_OOM) {
+        ngx_http_knock_redis_fail(node, 0, "a reply is too large");
         return;
     }
 
-    ngx_http_knock_redis_fail(redis, 0,
+    ngx_http_knock_redis_fail(node, 0,
                               "what came is no reply of Redis: %s; check what "
-                              "listens there", redis->reader->errstr);
+                              "listens there", node->reader->errstr);
 }
 
 
 static void
-ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
+ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
+    redisReply *reply)
 {
     u_char                               text[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
     ngx_str_t                            why;
@@ -250,8 +245,8 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
 
     cmd = NULL;
 
-    if (!ngx_queue_empty(&redis->sent)) {
-        q = ngx_queue_head(&redis->sent);
+    if (!ngx_queue_empty(&node->sent)) {
+        q = ngx_queue_head(&node->sent);
         cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
     }
 
@@ -260,20 +255,20 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
     if (cmd == NULL
         || (cmd->buf.pos < cmd->buf.last && cmd->part + 1 == cmd->parts))
     {
-        ngx_http_knock_redis_stray(redis, cmd);
+        ngx_http_knock_redis_stray(node, cmd);
         return;
     }
 
-    redis->active_at = ngx_current_msec;
+    node->active_at = ngx_current_msec;
 
     if (cmd->parts > 1) {
 
         if (!ngx_http_knock_redis_fits(cmd, reply)) {
-            ngx_http_knock_redis_stray(redis, cmd);
+            ngx_http_knock_redis_stray(node, cmd);
             return;
         }
 
-        reply = ngx_http_knock_redis_part(redis, cmd, reply, &refusal);
+        reply = ngx_http_knock_redis_part(node, cmd, reply, &refusal);
 
         if (reply == NULL) {
             return;
@@ -282,7 +277,7 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
 
     if (reply->type != REDIS_REPLY_ERROR) {
         ngx_str_null(&why);
-        ngx_http_knock_redis_done(redis, cmd, NGX_HTTP_KNOCK_REDIS_OK, reply,
+        ngx_http_knock_redis_done(node, cmd, NGX_HTTP_KNOCK_REDIS_OK, reply,
                                   &why);
         return;
     }
@@ -292,25 +287,25 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
     error = ngx_http_knock_redis_find_error(reply);
 
     if (error && error->action == NGX_HTTP_KNOCK_REDIS_LOAD
-        && ngx_http_knock_redis_park(redis, cmd) == NGX_OK)
+        && ngx_http_knock_redis_park(node, cmd) == NGX_OK)
     {
         return;
     }
 
     if (error && error->hint.len) {
-        ngx_http_knock_redis_why(redis, "%*s (%V)", (size_t) reply->len,
+        ngx_http_knock_redis_why(node, "%*s (%V)", (size_t) reply->len,
                                  reply->str, &error->hint);
 
     } else {
-        ngx_http_knock_redis_why(redis, "%*s", (size_t) reply->len,
+        ngx_http_knock_redis_why(node, "%*s", (size_t) reply->len,
                                  reply->str);
     }
 
     /* a copy, as the handler may have the client say something else */
 
-    why.len = redis->why.len;
+    why.len = node->why.len;
     why.data = text;
-    ngx_memcpy(text, redis->why.data, why.len);
+    ngx_memcpy(text, node->why.data, why.len);
 
     status = NGX_HTTP_KNOCK_REDIS_ERROR;
 
@@ -318,37 +313,37 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_t *redis, redisReply *reply)
                   || error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT))
     {
         status = NGX_HTTP_KNOCK_REDIS_RETRY;
-        ngx_http_knock_redis_complain(redis, error, &why);
+        ngx_http_knock_redis_complain(node, error, &why);
     }
 
-    ngx_http_knock_redis_done(redis, cmd, status, reply, &why);
+    ngx_http_knock_redis_done(node, cmd, status, reply, &why);
 
-    if (redis->state == NGX_HTTP_KNOCK_REDIS_READY
+    if (node->state == NGX_HTTP_KNOCK_REDIS_READY
         && error && error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT)
     {
         /* replies that are on their way are waited for, then it is closed */
 
-        ngx_http_knock_redis_why(redis, "%V", &why);
-        redis->draining = 1;
+        ngx_http_knock_redis_why(node, "%V", &why);
+        node->draining = 1;
     }
 }
 
 
 static void
-ngx_http_knock_redis_stray(ngx_http_knock_redis_t *redis,
+ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd)
 {
-    redis->stats.strays++;
+    node->stats->strays++;
 
     if (cmd && cmd->parts > 1 && cmd->refused.len) {
-        ngx_http_knock_redis_fail(redis, 0,
+        ngx_http_knock_redis_fail(node, 0,
                                   "what was to be done together was done one "
                                   "by one, as Redis said \"%V\"",
                                   &cmd->refused);
         return;
     }
 
-    ngx_http_knock_redis_fail(redis, 0,
+    ngx_http_knock_redis_fail(node, 0,
                               "a reply came that was not asked for; check "
                               "what listens there");
 }
@@ -384,7 +379,7 @@ ngx_http_knock_redis_fits(ngx_http_knock_redis_command_t *cmd,
  */
 
 static redisReply *
-ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
+ngx_http_knock_redis_part(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd, redisReply *reply,
     redisReply *refusal)
 {
@@ -399,7 +394,7 @@ ngx_http_knock_redis_part(ngx_http_knock_redis_t *redis,
         len = ngx_min((size_t) reply->len, NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
 
         if (cmd->refused.data == NULL) {
-            cmd->refused.data = ngx_pnalloc(redis->pool,
+            cmd->refused.data = ngx_pnalloc(node->pool,
                                             NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
             if (cmd->refused.data == NULL) {
                 return NULL;
@@ -488,139 +483,24 @@ ngx_http_knock_redis_find_error(redisReply *reply)
 
 /* what makes each command fail for a while is logged now and then only */
 
-static void
-ngx_http_knock_redis_complain(ngx_http_knock_redis_t *redis,
+void
+ngx_http_knock_redis_complain(ngx_http_knock_redis_node_t *node,
     const void *about, ngx_str_t *why)
 {
-    if (redis->complaint == about
-        && ngx_current_msec - redis->complained_at
+    if (node->is_sentinel) {
+        return;
+    }
+
+    if (node->complaint == about
+        && ngx_current_msec - node->complained_at
            < NGX_HTTP_KNOCK_REDIS_COMPLAIN_EVERY)
     {
         return;
     }
 
-    redis->complaint = about;
-    redis->complained_at = ngx_current_msec;
+    node->complaint = about;
+    node->complained_at = ngx_current_msec;
 
-    ngx_log_error(NGX_LOG_ERR, redis->cycle->log, 0,
-                  "Redis \"%V\" refuses commands: %V", &redis->conf->url, why);
-}
-
-
-/* sets a command aside until the library is loaded, unless it was in vain */
-
-static ngx_int_t
-ngx_http_knock_redis_park(ngx_http_knock_redis_t *redis,
-    ngx_http_knock_redis_command_t *cmd)
-{
-    size_t       argvlen[4];
-    const char  *argv[4];
-
-    if (cmd->internal
-        || redis->library.len == 0
-        || cmd->resent == NGX_HTTP_KNOCK_REDIS_RESENDS)
-    {
-        return NGX_DECLINED;
-    }
-
-    if (!redis->loading) {
-
-        argv[0] = "FUNCTION";
-        argvlen[0] = sizeof("FUNCTION") - 1;
-
-        argv[1] = "LOAD";
-        argvlen[1] = sizeof("LOAD") - 1;
-
-        argv[2] = "REPLACE";
-        argvlen[2] = sizeof("REPLACE") - 1;
-
-        argv[3] = (char *) redis->library.data;
-        argvlen[3] = redis->library.len;
-
-        if (ngx_http_knock_redis_internal(redis, 4, argv, argvlen,
-                                          ngx_http_knock_redis_loaded)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        redis->loading = 1;
-        redis->stats.library_loads++;
-
-        ngx_post_event(&redis->flush, &ngx_posted_events);
-    }
-
-    cmd->resent++;
-
-    ngx_queue_remove(&cmd->queue);
-    ngx_queue_insert_tail(&redis->parked, &cmd->queue);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_knock_redis_loaded(void *data, ngx_http_knock_redis_status_e status,
-    redisReply *reply, ngx_str_t *why)
-{
-    ngx_http_knock_redis_t *redis = data;
-
-    u_char                           text[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
-    u_char                          *p;
-    ngx_str_t                        reason;
-    ngx_queue_t                      parked, *q;
-    ngx_http_knock_redis_command_t  *cmd;
-
-    redis->loading = 0;
-
-    if (status == NGX_HTTP_KNOCK_REDIS_LOST
-        || status == NGX_HTTP_KNOCK_REDIS_DOWN
-        || ngx_queue_empty(&redis->parked))
-    {
-        return;
-    }
-
-    ngx_queue_init(&parked);
-    ngx_queue_add(&parked, &redis->parked);
-    ngx_queue_init(&redis->parked);
-
-    if (status == NGX_HTTP_KNOCK_REDIS_OK) {
-
-        ngx_log_error(NGX_LOG_NOTICE, redis->cycle->log, 0,
-                      "loaded the function library into Redis \"%V\"",
-                      &redis->conf->url);
-
-        for (q = ngx_queue_head(&parked);
-             q != ngx_queue_sentinel(&parked);
-             q = ngx_queue_next(q))
-        {
-            cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
-            ngx_http_knock_redis_rewind(redis, cmd);
-        }
-
-        /* in their order, before those that were never sent */
-
-        if (!ngx_queue_empty(&redis->waiting)) {
-            ngx_queue_add(&parked, &redis->waiting);
-            ngx_queue_init(&redis->waiting);
-        }
-
-        ngx_queue_add(&redis->waiting, &parked);
-
-        ngx_post_event(&redis->flush, &ngx_posted_events);
-
-        return;
-    }
-
-    p = ngx_snprintf(text, sizeof(text), "FUNCTION LOAD failed: %V", why);
-    reason.data = text;
-    reason.len = (size_t) (p - text);
-
-    ngx_http_knock_redis_complain(redis, &redis->library, &reason);
-
-    while (!ngx_queue_empty(&parked)) {
-        q = ngx_queue_head(&parked);
-        cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
-        ngx_http_knock_redis_done(redis, cmd, status, reply, &reason);
-    }
+    ngx_log_error(NGX_LOG_ERR, node->cycle->log, 0,
+                  "Redis \"%V\" refuses commands: %V", &node->server.url, why);
 }

@@ -11,9 +11,9 @@
 
 static void ngx_http_knock_redis_tls_handler(ngx_connection_t *c);
 static ngx_int_t ngx_http_knock_redis_tls_verify(
-    ngx_http_knock_redis_t *redis);
+    ngx_http_knock_redis_node_t *node);
 static ngx_int_t ngx_http_knock_redis_tls_check_name(ngx_connection_t *c,
-    ngx_http_knock_redis_conf_t *conf);
+    ngx_http_knock_redis_server_t *server);
 
 
 char *
@@ -74,33 +74,63 @@ ngx_http_knock_redis_tls_conf(ngx_conf_t *cf,
 }
 
 
+ngx_int_t
+ngx_http_knock_redis_tls_name(ngx_pool_t *pool,
+    ngx_http_knock_redis_conf_t *conf, ngx_http_knock_redis_server_t *server)
+{
+    u_char     *p;
+    ngx_str_t   name;
+
+    name = conf->ssl_name.len ? conf->ssl_name : server->host;
+
+    if (name.data[0] == '[') {
+        name.data++;
+        name.len -= 2;
+    }
+
+    p = ngx_pnalloc(pool, name.len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_cpystrn(p, name.data, name.len + 1);
+
+    server->ssl_name.data = p;
+    server->ssl_name.len = name.len;
+    server->ssl_name_ip =
+        ngx_http_knock_redis_is_address(&server->ssl_name) ? 1 : 0;
+
+    return NGX_OK;
+}
+
+
 void
-ngx_http_knock_redis_tls_connect(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_tls_connect(ngx_http_knock_redis_node_t *node)
 {
     ngx_connection_t             *c;
     ngx_http_knock_redis_conf_t  *conf;
 
-    c = redis->connection;
-    conf = redis->conf;
+    c = node->connection;
+    conf = node->conf;
 
     /* the buffer makes one record of many small commands */
 
     if (ngx_ssl_create_connection(conf->ssl, c, NGX_SSL_BUFFER|NGX_SSL_CLIENT)
         != NGX_OK)
     {
-        ngx_http_knock_redis_fail(redis, 0, "no memory for TLS");
+        ngx_http_knock_redis_fail(node, 0, "no memory for TLS");
         return;
     }
 
     /* an address is not a name to indicate: RFC 6066, section 3 */
 
-    if (!conf->ssl_name_ip
+    if (!node->server.ssl_name_ip
         && SSL_set_tlsext_host_name(c->ssl->connection,
-                                    (char *) conf->ssl_name.data)
+                                    (char *) node->server.ssl_name.data)
            == 0)
     {
-        ngx_http_knock_redis_fail(redis, 0, "the server name \"%V\" could not "
-                                  "be set for TLS", &conf->ssl_name);
+        ngx_http_knock_redis_fail(node, 0, "the server name \"%V\" could not "
+                                  "be set for TLS", &node->server.ssl_name);
         return;
     }
 
@@ -116,35 +146,35 @@ ngx_http_knock_redis_tls_connect(ngx_http_knock_redis_t *redis)
 static void
 ngx_http_knock_redis_tls_handler(ngx_connection_t *c)
 {
-    ngx_http_knock_redis_t  *redis;
+    ngx_http_knock_redis_node_t  *node;
 
-    redis = c->data;
+    node = c->data;
 
     if (!c->ssl->handshaked) {
-        ngx_http_knock_redis_fail(redis, 0,
+        ngx_http_knock_redis_fail(node, 0,
                                   "the TLS handshake failed; check that Redis "
                                   "expects TLS on this port, and cert= and "
                                   "key= if it asks for a certificate");
 
-    } else if (ngx_http_knock_redis_tls_verify(redis) == NGX_OK) {
-        ngx_http_knock_redis_greet(redis);
+    } else if (ngx_http_knock_redis_tls_verify(node) == NGX_OK) {
+        ngx_http_knock_redis_greet(node);
     }
 
-    ngx_http_knock_redis_settle(redis);
+    ngx_http_knock_redis_settle(node);
 }
 
 
 /* NGX_DECLINED: has failed and been closed */
 
 static ngx_int_t
-ngx_http_knock_redis_tls_verify(ngx_http_knock_redis_t *redis)
+ngx_http_knock_redis_tls_verify(ngx_http_knock_redis_node_t *node)
 {
     long                          rc;
     ngx_connection_t             *c;
     ngx_http_knock_redis_conf_t  *conf;
 
-    c = redis->connection;
-    conf = redis->conf;
+    c = node->connection;
+    conf = node->conf;
 
     if (!conf->ssl_verify) {
         return NGX_OK;
@@ -153,18 +183,18 @@ ngx_http_knock_redis_tls_verify(ngx_http_knock_redis_t *redis)
     rc = SSL_get_verify_result(c->ssl->connection);
 
     if (rc != X509_V_OK) {
-        ngx_http_knock_redis_fail(redis, 0,
+        ngx_http_knock_redis_fail(node, 0,
                                   "its certificate is not trusted: %s; give "
                                   "the file of its authority by ca=",
                                   X509_verify_cert_error_string(rc));
         return NGX_DECLINED;
     }
 
-    if (ngx_http_knock_redis_tls_check_name(c, conf) != NGX_OK) {
-        ngx_http_knock_redis_fail(redis, 0,
+    if (ngx_http_knock_redis_tls_check_name(c, &node->server) != NGX_OK) {
+        ngx_http_knock_redis_fail(node, 0,
                                   "its certificate is not for \"%V\"; give "
                                   "the name it is for by name=",
-                                  &conf->ssl_name);
+                                  &node->server.ssl_name);
         return NGX_DECLINED;
     }
 
@@ -174,13 +204,13 @@ ngx_http_knock_redis_tls_verify(ngx_http_knock_redis_t *redis)
 
 static ngx_int_t
 ngx_http_knock_redis_tls_check_name(ngx_connection_t *c,
-    ngx_http_knock_redis_conf_t *conf)
+    ngx_http_knock_redis_server_t *server)
 {
     int    rc;
     X509  *cert;
 
-    if (!conf->ssl_name_ip) {
-        return ngx_ssl_check_host(c, &conf->ssl_name);
+    if (!server->ssl_name_ip) {
+        return ngx_ssl_check_host(c, &server->ssl_name);
     }
 
     cert = SSL_get_peer_certificate(c->ssl->connection);
@@ -188,7 +218,7 @@ ngx_http_knock_redis_tls_check_name(ngx_connection_t *c,
         return NGX_ERROR;
     }
 
-    rc = X509_check_ip_asc(cert, (char *) conf->ssl_name.data, 0);
+    rc = X509_check_ip_asc(cert, (char *) server->ssl_name.data, 0);
 
     X509_free(cert);
 

@@ -1,6 +1,6 @@
 
 /*
- * The URL of Redis.
+ * The URLs of Redis, or of the Sentinels.
  *
  *   redis://[user:password@]host[:port][/db]
  *   rediss://...                               the same over TLS
@@ -10,20 +10,85 @@
 #include "ngx_http_knock_redis_internal.h"
 
 
-#define NGX_HTTP_KNOCK_REDIS_PORT  6379
+#define NGX_HTTP_KNOCK_REDIS_PORT           6379
+#define NGX_HTTP_KNOCK_REDIS_SENTINEL_PORT  26379
 
 
+static ngx_uint_t ngx_http_knock_redis_equal(ngx_str_t *a, ngx_str_t *b);
+static char *ngx_http_knock_redis_parse_server(ngx_conf_t *cf,
+    ngx_http_knock_redis_conf_t *conf, ngx_http_knock_redis_server_t *server,
+    ngx_str_t *url);
 static char *ngx_http_knock_redis_parse_user(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *text);
 static ngx_int_t ngx_http_knock_redis_unescape(ngx_conf_t *cf, ngx_str_t *dst,
     u_char *start, u_char *end);
 static char *ngx_http_knock_redis_parse_addr(ngx_conf_t *cf,
-    ngx_http_knock_redis_conf_t *conf, ngx_str_t *addr);
+    ngx_http_knock_redis_conf_t *conf, ngx_http_knock_redis_server_t *server,
+    ngx_str_t *addr);
+
+
+ngx_int_t
+ngx_http_knock_redis_is_url(ngx_str_t *arg)
+{
+    return ngx_strncmp(arg->data, "redis://", 8) == 0
+           || ngx_strncmp(arg->data, "rediss://", 9) == 0
+           || ngx_strncmp(arg->data, "unix:", 5) == 0;
+}
 
 
 char *
 ngx_http_knock_redis_parse_url(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *url)
+{
+    char                           *rv;
+    ngx_http_knock_redis_conf_t     before;
+    ngx_http_knock_redis_server_t  *server;
+
+    before = *conf;
+
+    conf->tls = 0;
+    conf->db = 0;
+    ngx_str_null(&conf->user);
+    ngx_str_null(&conf->password);
+
+    server = ngx_array_push(&conf->servers);
+    if (server == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(server, sizeof(ngx_http_knock_redis_server_t));
+
+    rv = ngx_http_knock_redis_parse_server(cf, conf, server, url);
+
+    if (rv != NGX_CONF_OK || conf->servers.nelts == 1) {
+        return rv;
+    }
+
+    if (conf->tls != before.tls || conf->db != before.db
+        || !ngx_http_knock_redis_equal(&conf->user, &before.user)
+        || !ngx_http_knock_redis_equal(&conf->password, &before.password))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the URLs of Redis must agree in all but host and "
+                           "port; user=, password= and db= speak for all");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_knock_redis_equal(ngx_str_t *a, ngx_str_t *b)
+{
+    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+}
+
+
+static char *
+ngx_http_knock_redis_parse_server(ngx_conf_t *cf,
+    ngx_http_knock_redis_conf_t *conf, ngx_http_knock_redis_server_t *server,
+    ngx_str_t *url)
 {
     char       *rv;
     u_char     *p, *at, *end, *slash;
@@ -31,8 +96,8 @@ ngx_http_knock_redis_parse_url(ngx_conf_t *cf,
     ngx_str_t   scheme, user, addr;
 
     if (ngx_strncmp(url->data, "unix:", 5) == 0) {
-        conf->url = *url;
-        return ngx_http_knock_redis_parse_addr(cf, conf, url);
+        server->url = *url;
+        return ngx_http_knock_redis_parse_addr(cf, conf, server, url);
     }
 
     if (ngx_strncmp(url->data, "redis://", 8) == 0) {
@@ -95,16 +160,16 @@ ngx_http_knock_redis_parse_url(ngx_conf_t *cf,
         conf->db = (ngx_uint_t) db;
     }
 
-    conf->url.len = scheme.len + (size_t) (end - at);
-    conf->url.data = ngx_pnalloc(cf->pool, conf->url.len);
-    if (conf->url.data == NULL) {
+    server->url.len = scheme.len + (size_t) (end - at);
+    server->url.data = ngx_pnalloc(cf->pool, server->url.len);
+    if (server->url.data == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    p = ngx_cpymem(conf->url.data, scheme.data, scheme.len);
+    p = ngx_cpymem(server->url.data, scheme.data, scheme.len);
     ngx_memcpy(p, at, (size_t) (end - at));
 
-    return ngx_http_knock_redis_parse_addr(cf, conf, &addr);
+    return ngx_http_knock_redis_parse_addr(cf, conf, server, &addr);
 }
 
 
@@ -182,31 +247,34 @@ ngx_http_knock_redis_unescape(ngx_conf_t *cf, ngx_str_t *dst, u_char *start,
 
 static char *
 ngx_http_knock_redis_parse_addr(ngx_conf_t *cf,
-    ngx_http_knock_redis_conf_t *conf, ngx_str_t *addr)
+    ngx_http_knock_redis_conf_t *conf, ngx_http_knock_redis_server_t *server,
+    ngx_str_t *addr)
 {
     ngx_url_t  u;
 
     ngx_memzero(&u, sizeof(ngx_url_t));
 
     u.url = *addr;
-    u.default_port = NGX_HTTP_KNOCK_REDIS_PORT;
+    u.default_port = conf->mode == NGX_HTTP_KNOCK_REDIS_SENTINEL
+                     ? NGX_HTTP_KNOCK_REDIS_SENTINEL_PORT
+                     : NGX_HTTP_KNOCK_REDIS_PORT;
 
     if (addr->len == 0) {
         u.err = "no host";
 
     } else if (ngx_parse_url(cf->pool, &u) == NGX_OK && u.naddrs) {
-        conf->addrs = u.addrs;
-        conf->naddrs = u.naddrs;
-        conf->host = u.host;
-        conf->port = u.port;
-        conf->resolve = (u.family != AF_UNIX
-                         && !ngx_http_knock_redis_is_address(&u.host));
+        server->addrs = u.addrs;
+        server->naddrs = u.naddrs;
+        server->host = u.host;
+        server->port = u.port;
+        server->resolve = (u.family != AF_UNIX
+                           && !ngx_http_knock_redis_is_address(&u.host));
 
         return NGX_CONF_OK;
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in the URL of Redis \"%V\"",
-                       u.err ? u.err : "no address", &conf->url);
+                       u.err ? u.err : "no address", &server->url);
 
     return NGX_CONF_ERROR;
 }

@@ -51,6 +51,8 @@ sub accepted {
         'knock_redis rediss://127.0.0.1 verify=off;',
         'knock_redis rediss://localhost name=redis.example.com;',
         'knock_redis redis://127.0.0.1 mode=single;',
+        'knock_redis redis://127.0.0.1 redis://[::1]:26380 mode=sentinel '
+            . 'master=m sentinel_user=u sentinel_password=p password=x;',
         'knock_redis redis://127.0.0.1 connect_timeout=1s timeout=500ms '
             . 'reconnect=1ms reconnect_max=1s ping=0 max_pending=1 '
             . 'max_pending_bytes=1m user=u password=p db=3;',
@@ -144,8 +146,21 @@ sub refused {
                ["the parameter $param", "knock_redis redis://127.0.0.1 $param;",
                 $webhook, $message] }
             ['mode=cluster', qr/mode "cluster" is not supported: use/],
-            ['mode=sentinel', qr/mode "sentinel" is not supported: use/],
-            ['redis://127.0.0.2', qr/several URLs are not supported/],
+            ['mode=sentinel', qr/"mode=sentinel" needs "master=", the name/],
+            ['mode=sentinel master=', qr/"master=" needs a value/],
+            ['master=m', qr/"master=" is for Sentinel, but there is no/],
+            ['mode=sentinel master=m sentinel_user=u',
+             qr/"sentinel_user" needs "sentinel_password"/],
+            ["mode=sentinel master=m sentinel_password_file=$dir/empty",
+             qr/must hold a password of less than/],
+            ['redis://127.0.0.2', qr/several URLs need "mode=sentinel"/],
+            ['timeout=1s redis://127.0.0.2', qr/must precede the parameters/],
+            ['rediss://127.0.0.2 mode=sentinel master=m',
+             qr/must agree in all but host and port/],
+            ['redis://127.0.0.2/1 mode=sentinel master=m',
+             qr/must agree in all but host and port/],
+            ['redis://:other@127.0.0.2 mode=sentinel master=m password=x',
+             qr/must agree in all but host and port/],
             ['timeout=0', qr/must be more than 0/],
             ['connect_timeout=0', qr/must be more than 0/],
             ['reconnect=0', qr/must be more than 0/],

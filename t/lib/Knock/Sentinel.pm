@@ -1,0 +1,95 @@
+package Knock::Sentinel;
+
+# Redis Sentinels for the tests: real ones, and one whose answers the test
+# gives.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use File::Temp qw(tempdir);
+
+use Knock::HeldRedis;
+use Knock::Redis;
+use Knock::Server qw(start_process free_port wait_for);
+
+our @EXPORT_OK = qw(start_sentinels start_sentinel fake_sentinel sentinel_urls);
+
+
+# Starts `n` Sentinels that watch the master "knock" at a port of 127.0.0.1,
+# and waits until they know each other and `replicas` replicas.  `conf` are
+# more lines of their configuration.
+
+sub start_sentinels {
+    my ($n, %o) = @_;
+
+    my $quorum = int($n / 2) + 1;
+    my @sentinels = map { start_sentinel(%o, quorum => $quorum) } 1 .. $n;
+
+    for my $sentinel (@sentinels) {
+        wait_for('a Sentinel to know the others', sub {
+            my %info = @{ Knock::Redis->new("127.0.0.1:$sentinel->{port}")
+                          ->command(qw(SENTINEL MASTER knock)) };
+
+            return $info{'num-other-sentinels'} == $n - 1
+                   && $info{'num-slaves'} == ($o{replicas} // 0);
+        });
+    }
+
+    return @sentinels;
+}
+
+
+# Starts one: { pid, port, dir }.
+
+sub start_sentinel {
+    my (%o) = @_;
+
+    my $dir = tempdir('knock-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+    my $port = free_port();
+    my $quorum = $o{quorum} // 1;
+
+    open my $out, '>', "$dir/sentinel.conf" or die "$dir: $!\n";
+    print {$out} "port $port\nbind 127.0.0.1\ndir $dir\n",
+        "sentinel monitor knock 127.0.0.1 $o{master} $quorum\n",
+        "sentinel down-after-milliseconds knock 1000\n", $o{conf} // '';
+    close $out or die "$dir: $!\n";
+
+    my $pid = start_process("$dir/log",
+        split(' ', $ENV{KNOCK_REDIS_SERVER} || 'redis-server'),
+        "$dir/sentinel.conf", '--sentinel');
+
+    wait_for('a Sentinel', sub { Knock::Redis->new("127.0.0.1:$port") });
+
+    return { pid => $pid, port => $port, dir => $dir };
+}
+
+
+# A HeldRedis that says of the master what `master` says at that time: its
+# [host, port]; or octets, '' for none.  More is handed on to HeldRedis.
+
+sub fake_sentinel {
+    my ($master, %o) = @_;
+
+    return Knock::HeldRedis->new(%o, master => $master, auto => sub {
+        my ($self, $command) = @_;
+
+        return undef if $command->{args}[0] ne 'SENTINEL';
+
+        my $master = $self->{master};
+
+        return ref $master ? array(map { bulk($_) } @$master) : $master;
+    });
+}
+
+
+# What stands behind knock_redis for Sentinels: their URLs and the mode.
+
+sub sentinel_urls {
+    my (@sentinels) = @_;
+
+    return join ' ', (map { "redis://127.0.0.1:$_->{port}" } @sentinels),
+                     'mode=sentinel master=knock';
+}
+
+1;
