@@ -8,6 +8,7 @@ use FindBin;
 use Test::More;
 
 use Knock::HeldRedis;
+use Knock::Sentinel qw(start_sentinels sentinel_urls);
 use Knock::Server qw(start_redis connect_redis);
 
 my @rules = rules();
@@ -17,6 +18,7 @@ my $redis = connect_redis($server);
 is_enough();
 is_not_let_in($_) for qw(multi exec client|setname);
 is_no_more_than_needed($_) for qw(fcall eval @list);
+sentinels_need_role();
 
 done_testing;
 
@@ -51,8 +53,15 @@ sub log_in {
                     '{"key":"w","name":"W","definition":{}}');
     $redis->command(qw(SET knock:{development}:version 1));
 
-    return Knock::Nginx->start(http => "knock_redis unix:$server->{socket} "
-                               . 'user=knock password=s3cret;');
+    return start("unix:$server->{socket}");
+}
+
+
+sub start {
+    my ($urls) = @_;
+
+    return Knock::Nginx->start(
+        http => "knock_redis $urls user=knock password=s3cret;");
 }
 
 
@@ -106,4 +115,26 @@ sub is_no_more_than_needed {
     is_deeply [grep { /seen/ } @{ $redis->command('KEYS', '*') }], [],
               'nor remembered';
     $nginx->stop;
+}
+
+
+# With Sentinels the server is asked what it is.
+
+sub sentinels_need_role {
+    my $urls = sentinel_urls(start_sentinels(1, master => $server->{port}));
+    my $nginx = log_in(@rules);
+
+    $nginx->stop;
+    $nginx = start($urls);
+
+    is $nginx->post('/in/dev', small())->{status}, 503, 'without role';
+    like $nginx->log_text, qr/Redis let us not in: NOPERM .*role/i,
+         'the log says so';
+    $nginx->stop;
+
+    $redis->command(qw(ACL SETUSER knock +role));
+    $nginx = start($urls);
+
+    like $nginx->post('/in/dev', large())->{body}, qr/"runs":10/, 'with it';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }

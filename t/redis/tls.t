@@ -7,6 +7,7 @@ use File::Temp qw(tempdir);
 use Test::More;
 
 use Knock::HeldRedis;
+use Knock::Sentinel qw(start_sentinel);
 use Knock::Server qw(start_redis connect_redis free_port wait_for);
 
 my $dir = tempdir('knock-tls-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
@@ -48,6 +49,7 @@ fails('none where there is TLS', "redis://127.0.0.1:$server->{tls}",
 silent();
 
 large();
+sentinel();
 
 # a certificate that does not name the address
 
@@ -178,6 +180,24 @@ sub silent {
     fails('no handshake',
           "rediss://127.0.0.1:$fake->{port} verify=off connect_timeout=300ms",
           qr/no TLS handshake within \d+ms; check that Redis expects TLS/);
+}
+
+
+# rediss:// means the Sentinels and the master.
+
+sub sentinel {
+    my $port = free_port();
+
+    start_sentinel(master => $server->{tls}, conf => join "\n",
+        "tls-port $port", 'tls-replication yes', 'tls-auth-clients no',
+        "tls-cert-file $dir/server.crt", "tls-key-file $dir/server.key",
+        "tls-ca-cert-file $dir/ca.crt", '');
+
+    works('Sentinels', "rediss://127.0.0.1:$port ca=$dir/ca.crt "
+                       . 'mode=sentinel master=knock');
+    fails('Sentinels that are not trusted',
+          "rediss://127.0.0.1:$port mode=sentinel master=knock",
+          qr/Sentinel \S+ is passed over: its certificate is not trusted/);
 }
 
 
