@@ -35,6 +35,8 @@
     X(LOG,             "log:")                                               \
     X(USER,            "user:")                                              \
     X(OBJECT,          "object:")                                            \
+    /* written before replicas are waited for */                             \
+    X(REPLICATED,      "replicated")                                         \
     /* of the account, whose tag no environment can have */                  \
     X(ENVIRONMENTS,      "environments")                                     \
     X(ENVIRONMENT_INFO,  "environment_info")                                 \

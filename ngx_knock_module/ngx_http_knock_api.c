@@ -231,6 +231,8 @@ ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
         return NGX_ERROR;
     }
 
+    api->reads = r->method == NGX_HTTP_GET || r->method == NGX_HTTP_HEAD;
+
     if (ngx_http_knock_body(r, &s) != NGX_OK) {
         (void) knock_error_memory(err);
         return NGX_ERROR;
@@ -252,7 +254,7 @@ ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
     }
 
     if (api->if_match.len && !knock_str_is(&api->if_match, "*")
-        && r->method != NGX_HTTP_GET && r->method != NGX_HTTP_HEAD
+        && !api->reads
         && !ngx_http_knock_api_has_etag(api->req.op))
     {
         (void) knock_error_set(err, KNOCK_E_STALE,

@@ -60,6 +60,7 @@ struct ngx_http_knock_api_s {
     size_t                       nreplies;
     ngx_uint_t                   pending;
     unsigned                     failed:1;      /* a reply is missing */
+    unsigned                     reads:1;       /* and changes nothing */
 
     /* the command being built */
 

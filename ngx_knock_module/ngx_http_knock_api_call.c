@@ -218,6 +218,7 @@ ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *key,
 {
     size_t                   i;
     size_t                  *lens;
+    ngx_int_t                rc;
     const char             **argv;
     ngx_http_knock_slot_t   *slot;
     ngx_http_knock_reply_t  *replies;
@@ -257,10 +258,13 @@ ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *key,
     slot->api = api;
     slot->index = api->nreplies;
 
-    if (ngx_http_knock_redis_command(api->worker->redis, key, n, argv, lens,
+    rc = api->reads
+         ? ngx_http_knock_redis_read(api->worker->redis, key, n, argv, lens,
                                      ngx_http_knock_api_reply_handler, slot)
-        != NGX_OK)
-    {
+         : ngx_http_knock_redis_command(api->worker->redis, key, n, argv, lens,
+                                        ngx_http_knock_api_reply_handler, slot);
+
+    if (rc != NGX_OK) {
         ngx_http_knock_complain(api->worker, NULL,
                                 "Redis cannot be asked for a call of the API: "
                                 NGX_HTTP_KNOCK_REDIS_BUSY);

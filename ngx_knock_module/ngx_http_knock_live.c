@@ -551,8 +551,8 @@ ngx_http_knock_live_command(ngx_http_knock_worker_t *worker, ngx_uint_t n,
 
     /* FCALL, the function, the number of keys, the first of them */
 
-    rc = ngx_http_knock_redis_command(worker->redis, &args[3], n, argv, lens,
-                                      handler, data);
+    rc = ngx_http_knock_redis_read(worker->redis, &args[3], n, argv, lens,
+                                   handler, data);
     if (rc == NGX_OK) {
         worker->pending++;
         worker->ncalls++;

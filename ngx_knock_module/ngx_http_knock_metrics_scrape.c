@@ -259,9 +259,9 @@ ngx_http_knock_scrape_command(ngx_http_knock_asked_t *asked,
         lens[i] = words[i].len;
     }
 
-    rc = ngx_http_knock_redis_command(worker->redis, n == 2 ? &words[1] : NULL,
-                                      n, argv, lens,
-                                      ngx_http_knock_scrape_handler, asked);
+    rc = ngx_http_knock_redis_read(worker->redis, n == 2 ? &words[1] : NULL,
+                                   n, argv, lens,
+                                   ngx_http_knock_scrape_handler, asked);
     if (rc == NGX_OK) {
         asked->replies++;
         asked->scrape->pending++;

@@ -8,6 +8,10 @@
 
 
 static void ngx_http_knock_redis_cleanup(void *data);
+static ngx_int_t ngx_http_knock_redis_accept(ngx_http_knock_redis_t *redis,
+    const knock_str_t *key, ngx_uint_t waits, const size_t *argc,
+    ngx_uint_t n, const char **argv, const size_t *argvlen, ngx_uint_t answer,
+    ngx_http_knock_redis_handler_pt handler, void *data);
 
 
 ngx_http_knock_redis_t *
@@ -134,9 +138,37 @@ ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis,
 
 
 ngx_int_t
+ngx_http_knock_redis_read(ngx_http_knock_redis_t *redis,
+    const knock_str_t *key, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen,
+    ngx_http_knock_redis_handler_pt handler, void *data)
+{
+    size_t  n;
+
+    n = argc;
+
+    return ngx_http_knock_redis_accept(redis, key, 0, &n, 1, argv, argvlen, 0,
+                                       handler, data);
+}
+
+
+ngx_int_t
 ngx_http_knock_redis_transaction(ngx_http_knock_redis_t *redis,
     const knock_str_t *key, const size_t *argc, ngx_uint_t n,
     const char **argv, const size_t *argvlen, ngx_uint_t answer,
+    ngx_http_knock_redis_handler_pt handler, void *data)
+{
+    return ngx_http_knock_redis_accept(redis, key,
+                                       redis->conf->min_replicas != 0,
+                                       argc, n, argv, argvlen, answer,
+                                       handler, data);
+}
+
+
+static ngx_int_t
+ngx_http_knock_redis_accept(ngx_http_knock_redis_t *redis,
+    const knock_str_t *key, ngx_uint_t waits, const size_t *argc,
+    ngx_uint_t n, const char **argv, const size_t *argvlen, ngx_uint_t answer,
     ngx_http_knock_redis_handler_pt handler, void *data)
 {
     size_t                           size, room, args;
@@ -181,7 +213,17 @@ ngx_http_knock_redis_transaction(ngx_http_knock_redis_t *redis,
         return NGX_ERROR;
     }
 
+    /* what has no key writes nothing */
+
+    waits = waits && key;
+
+    if (waits && ngx_http_knock_redis_set_base(redis, cmd, key) != NGX_OK) {
+        ngx_http_knock_redis_release(redis, cmd);
+        return NGX_ERROR;
+    }
+
     cmd->internal = 0;
+    cmd->waits = waits ? 1 : 0;
     cmd->answer = answer;
     cmd->handler = handler;
     cmd->data = data;

@@ -75,6 +75,9 @@ typedef struct {
     ngx_msec_t         reconnect_max;      /* the delay doubles up to this */
     ngx_msec_t         ping;               /* an idle connection is tried */
 
+    ngx_uint_t         min_replicas;       /* that have it before an OK */
+    ngx_msec_t         min_replicas_timeout;
+
     ngx_uint_t         max_pending;        /* commands per worker */
     size_t             max_pending_bytes;
 
@@ -111,7 +114,8 @@ typedef enum {
 
 /*
  * Called exactly once for each command that was accepted, and never from
- * inside ngx_http_knock_redis_command().  The reply is NULL for LOST and DOWN.
+ * inside ngx_http_knock_redis_command().  The reply is NULL for LOST, for DOWN,
+ * and for a RETRY because of replicas.
  * The reply and why, a sentence for logs that is empty for OK, are valid
  * during the call only.  The handler may queue other commands, after a LOST
  * or DOWN too; it must not destroy the client.
@@ -188,10 +192,23 @@ void ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis);
  * A command waits up to "timeout" for its reply, counted from here or, if
  * Redis is being connected to, from the moment it is.  Replies come in order,
  * but FCALLs that had to wait for the function library to be loaded are
- * overtaken by the commands behind them.
+ * overtaken by the commands behind them.  With "min_replicas" an OK says that
+ * as many replicas have what was written until then; without them it is a
+ * RETRY, and so is what was written before.
  */
 
 ngx_int_t ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis,
+    const knock_str_t *key, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen,
+    ngx_http_knock_redis_handler_pt handler, void *data);
+
+
+/*
+ * The same for a command that only reads: no replica is waited for, and of
+ * what it tells there may be something that none has yet.
+ */
+
+ngx_int_t ngx_http_knock_redis_read(ngx_http_knock_redis_t *redis,
     const knock_str_t *key, ngx_uint_t argc, const char **argv,
     const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler, void *data);

@@ -79,6 +79,10 @@ static ngx_http_knock_redis_param_t  ngx_http_knock_redis_params[] = {
     ngx_http_knock_redis_param("reconnect_max", msec, reconnect_max, 0),
     ngx_http_knock_redis_param("ping", msec, ping, 0),
 
+    ngx_http_knock_redis_param("min_replicas", num, min_replicas, 0),
+    ngx_http_knock_redis_param("min_replicas_timeout", msec,
+                               min_replicas_timeout, 0),
+
     ngx_http_knock_redis_param("max_pending", num, max_pending, 0),
     ngx_http_knock_redis_param("max_pending_bytes", size, max_pending_bytes,
                                0),
@@ -109,6 +113,7 @@ ngx_http_knock_redis_parse(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
     conf->reconnect_min = 100;
     conf->reconnect_max = 5000;
     conf->ping = 30000;
+    conf->min_replicas_timeout = 500;
     conf->max_pending = 8192;
     conf->max_pending_bytes = 64 * 1024 * 1024;
     conf->ssl_verify = 1;
@@ -277,6 +282,15 @@ ngx_http_knock_redis_check(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"reconnect_max\" must not be less than "
                            "\"reconnect\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->min_replicas && (conf->min_replicas_timeout == 0
+                               || conf->min_replicas_timeout >= conf->timeout))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"min_replicas_timeout\" must be more than 0 and "
+                           "less than \"timeout\"");
         return NGX_CONF_ERROR;
     }
 

@@ -458,6 +458,7 @@ ngx_http_knock_redis_close(ngx_http_knock_redis_node_t *node)
     node->state = NGX_HTTP_KNOCK_REDIS_CLOSED;
     node->loading = 0;
     node->draining = 0;
+    node->awaiting = 0;
 
     if (node->connect_timer.timer_set) {
         ngx_del_timer(&node->connect_timer);

@@ -135,6 +135,19 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
         node->greetings++;
     }
 
+    if (conf->min_replicas) {
+
+        /* whether it may be said; it waits for nothing */
+
+        argv[0] = "WAIT";
+        argvlen[0] = sizeof("WAIT") - 1;
+
+        argv[1] = argv[2] = "0";
+        argvlen[1] = argvlen[2] = 1;
+
+        return ngx_http_knock_redis_say(node, 3, argv, argvlen);
+    }
+
     return NGX_OK;
 }
 

@@ -7,6 +7,7 @@
  *   ngx_http_knock_redis_text.c   their text in Redis' protocol, and records
  *   ngx_http_knock_redis_reply.c  replies, error replies
  *   ngx_http_knock_redis_library.c  the function library, when it is missing
+ *   ngx_http_knock_redis_wait.c   replicas that are waited for
  *   ngx_http_knock_redis_object.c the objects that a reply is read into
  *   ngx_http_knock_redis_conn.c   connection, back-off
  *   ngx_http_knock_redis_server.c  addresses that are told
@@ -25,6 +26,7 @@
  *   sent      handed over, in the order in which replies will come; what is
  *             not yet written of it hangs in the chain "out" as well
  *   parked    answered "no such function", waits for the library to be loaded
+ *   held      answered, waits for replicas to have what it wrote
  *   free      a struct to be used again
  */
 
@@ -79,10 +81,17 @@ typedef struct {
     ngx_uint_t                       answer;
     ngx_str_t                        refused;   /* why one was not queued */
 
+    /* where replicas are waited for: what its keys begin with, its reply */
+
+    knock_str_t                      base;
+    size_t                           base_size;
+    redisReply                      *reply;
+
     ngx_http_knock_redis_handler_pt  handler;
     void                            *data;
 
     unsigned                         internal:1;    /* the client's own */
+    unsigned                         waits:1;       /* for replicas */
 } ngx_http_knock_redis_command_t;
 
 
@@ -128,6 +137,7 @@ struct ngx_http_knock_redis_node_s {
     ngx_queue_t                      waiting;
     ngx_queue_t                      sent;
     ngx_queue_t                      parked;
+    ngx_queue_t                      held;
     ngx_uint_t                       in_flight; /* of users' commands */
     ngx_chain_t                     *out;
     ngx_chain_t                    **out_last;
@@ -161,6 +171,7 @@ struct ngx_http_knock_redis_node_s {
     unsigned                         unresolved:1;  /* so has that */
     unsigned                         loading:1;     /* the library */
     unsigned                         draining:1;    /* then reconnect */
+    unsigned                         awaiting:1;    /* the reply to WAIT */
 };
 
 
@@ -221,10 +232,6 @@ void ngx_http_knock_redis_done(ngx_http_knock_redis_node_t *node,
 void ngx_http_knock_redis_drop_all(ngx_http_knock_redis_node_t *node,
     ngx_str_t *why);
 
-/* puts a command's time limit and its bytes back to the start */
-void ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
-    ngx_http_knock_redis_command_t *cmd);
-
 /* whether somebody waits for it, which keeps a worker from going */
 ngx_uint_t ngx_http_knock_redis_busy(ngx_http_knock_redis_node_t *node);
 
@@ -245,6 +252,10 @@ ngx_http_knock_redis_command_t *ngx_http_knock_redis_format(
     ngx_http_knock_redis_t *redis, const size_t *argc, ngx_uint_t n,
     const char **argv, const size_t *argvlen);
 
+/* puts a command's time limit and its bytes back to the start */
+void ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd);
+
 /* makes a record free */
 void ngx_http_knock_redis_release(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd);
@@ -262,9 +273,9 @@ ngx_int_t ngx_http_knock_redis_create_reader(ngx_http_knock_redis_node_t *node);
 
 void ngx_http_knock_redis_read_handler(ngx_event_t *rev);
 
-/* logs why commands are refused: about the same thing now and then only */
+/* logs what Redis does and why: about the same thing now and then only */
 void ngx_http_knock_redis_complain(ngx_http_knock_redis_node_t *node,
-    const void *about, ngx_str_t *why);
+    const void *about, const char *what, ngx_str_t *why);
 
 
 /* ngx_http_knock_redis_library.c */
@@ -276,6 +287,27 @@ void ngx_http_knock_redis_complain(ngx_http_knock_redis_node_t *node,
  */
 ngx_int_t ngx_http_knock_redis_park(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd);
+
+
+/* ngx_http_knock_redis_wait.c */
+
+/*
+ * Notes a key of a command that replicas are waited for, for what is written
+ * in front of WAIT.  NGX_OK, or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_knock_redis_set_base(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd, const knock_str_t *key);
+
+/*
+ * Has what was handed over, the last such command of which is cmd, followed by
+ * WAIT.  NGX_OK, or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_knock_redis_wait(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd);
+
+/* keeps a command and its reply, in node->replies, until WAIT is answered */
+void ngx_http_knock_redis_hold(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd, redisReply *reply);
 
 
 /* ngx_http_knock_redis_conn.c */

@@ -121,7 +121,8 @@ ngx_http_knock_redis_loaded(void *data, ngx_http_knock_redis_status_e status,
     reason.data = text;
     reason.len = (size_t) (p - text);
 
-    ngx_http_knock_redis_complain(node, &node->client->library, &reason);
+    ngx_http_knock_redis_complain(node, &node->client->library,
+                                  "refuses commands", &reason);
 
     while (!ngx_queue_empty(&parked)) {
         q = ngx_queue_head(&parked);

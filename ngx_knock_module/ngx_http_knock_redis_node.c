@@ -63,6 +63,7 @@ ngx_http_knock_redis_node_create(ngx_http_knock_redis_t *redis,
     ngx_queue_init(&node->waiting);
     ngx_queue_init(&node->sent);
     ngx_queue_init(&node->parked);
+    ngx_queue_init(&node->held);
 
     node->flush.handler = ngx_http_knock_redis_flush_handler;
     node->flush.data = node;
@@ -157,32 +158,13 @@ ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
     }
 
     cmd->internal = 1;
+    cmd->waits = 0;
     cmd->handler = handler;
     cmd->data = node;
 
     ngx_http_knock_redis_hand_over(node, cmd);
 
     return NGX_OK;
-}
-
-
-void
-ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
-    ngx_http_knock_redis_command_t *cmd)
-{
-    ngx_memzero(&cmd->buf, sizeof(ngx_buf_t));
-
-    cmd->buf.pos = cmd->text;
-    cmd->buf.last = cmd->buf.pos + cmd->len;
-    cmd->buf.start = cmd->buf.pos;
-    cmd->buf.end = cmd->buf.last;
-    cmd->buf.memory = 1;
-    cmd->buf.flush = 1;
-
-    cmd->part = 0;
-    cmd->refused.len = 0;
-
-    cmd->deadline = ngx_current_msec + redis->conf->timeout;
 }
 
 
@@ -205,11 +187,14 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
 {
     ngx_queue_t                     *q;
     ngx_connection_t                *c;
-    ngx_http_knock_redis_command_t  *cmd;
+    ngx_http_knock_redis_command_t  *cmd, *last;
 
     c = node->connection;
 
-    if (node->state == NGX_HTTP_KNOCK_REDIS_READY && !node->draining) {
+    if (node->state == NGX_HTTP_KNOCK_REDIS_READY && !node->draining
+        && !node->awaiting)
+    {
+        last = NULL;
 
         while (!ngx_queue_empty(&node->waiting)) {
             q = ngx_queue_head(&node->waiting);
@@ -217,6 +202,16 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
 
             cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
             ngx_http_knock_redis_hand_over(node, cmd);
+
+            if (cmd->waits) {
+                last = cmd;
+            }
+        }
+
+        if (last && ngx_http_knock_redis_wait(node, last) != NGX_OK) {
+            ngx_http_knock_redis_fail(node, 0, "no memory to wait for "
+                                      "replicas");
+            return;
         }
     }
 
@@ -343,6 +338,11 @@ ngx_http_knock_redis_drop_all(ngx_http_knock_redis_node_t *node,
         } else {
             ngx_queue_insert_tail(&down, q);
         }
+    }
+
+    if (!ngx_queue_empty(&node->held)) {
+        ngx_queue_add(&lost, &node->held);
+        ngx_queue_init(&node->held);
     }
 
     if (!ngx_queue_empty(&node->parked)) {

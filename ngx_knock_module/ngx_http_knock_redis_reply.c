@@ -194,7 +194,10 @@ ngx_http_knock_redis_read_handler(ngx_event_t *rev)
             }
 
             ngx_http_knock_redis_reply(node, reply);
-            knock_arena_reset(node->replies);
+
+            if (ngx_queue_empty(&node->held)) {
+                knock_arena_reset(node->replies);
+            }
 
             if (node->connection == NULL) {
                 return;
@@ -276,6 +279,12 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     }
 
     if (reply->type != REDIS_REPLY_ERROR) {
+
+        if (cmd->waits) {
+            ngx_http_knock_redis_hold(node, cmd, reply);
+            return;
+        }
+
         ngx_str_null(&why);
         ngx_http_knock_redis_done(node, cmd, NGX_HTTP_KNOCK_REDIS_OK, reply,
                                   &why);
@@ -313,7 +322,7 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
                   || error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT))
     {
         status = NGX_HTTP_KNOCK_REDIS_RETRY;
-        ngx_http_knock_redis_complain(node, error, &why);
+        ngx_http_knock_redis_complain(node, error, "refuses commands", &why);
     }
 
     ngx_http_knock_redis_done(node, cmd, status, reply, &why);
@@ -485,7 +494,7 @@ ngx_http_knock_redis_find_error(redisReply *reply)
 
 void
 ngx_http_knock_redis_complain(ngx_http_knock_redis_node_t *node,
-    const void *about, ngx_str_t *why)
+    const void *about, const char *what, ngx_str_t *why)
 {
     if (node->is_sentinel) {
         return;
@@ -502,5 +511,5 @@ ngx_http_knock_redis_complain(ngx_http_knock_redis_node_t *node,
     node->complained_at = ngx_current_msec;
 
     ngx_log_error(NGX_LOG_ERR, node->cycle->log, 0,
-                  "Redis \"%V\" refuses commands: %V", &node->server.url, why);
+                  "Redis \"%V\" %s: %V", &node->server.url, what, why);
 }

@@ -68,6 +68,26 @@ ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
 
 
 void
+ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
+    ngx_http_knock_redis_command_t *cmd)
+{
+    ngx_memzero(&cmd->buf, sizeof(ngx_buf_t));
+
+    cmd->buf.pos = cmd->text;
+    cmd->buf.last = cmd->buf.pos + cmd->len;
+    cmd->buf.start = cmd->buf.pos;
+    cmd->buf.end = cmd->buf.last;
+    cmd->buf.memory = 1;
+    cmd->buf.flush = 1;
+
+    cmd->part = 0;
+    cmd->refused.len = 0;
+
+    cmd->deadline = ngx_current_msec + redis->conf->timeout;
+}
+
+
+void
 ngx_http_knock_redis_release(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd)
 {

@@ -19,6 +19,7 @@ is_enough();
 is_not_let_in($_) for qw(multi exec client|setname);
 is_no_more_than_needed($_) for qw(fcall eval @list);
 sentinels_need_role();
+replicas_need_wait();
 
 done_testing;
 
@@ -136,5 +137,31 @@ sub sentinels_need_role {
     $nginx = start($urls);
 
     like $nginx->post('/in/dev', large())->{body}, qr/"runs":10/, 'with it';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# There is no replica, but all is said that is said to Redis.
+
+sub replicas_need_wait {
+    my $with = "unix:$server->{socket} min_replicas=1 "
+               . 'min_replicas_timeout=1ms';
+    my $nginx = log_in(@rules);
+
+    $nginx->stop;
+    $nginx = start($with);
+
+    is $nginx->post('/in/dev', small())->{status}, 503, 'without wait';
+    like $nginx->log_text, qr/Redis let us not in: NOPERM .*wait/i,
+         'the log says so';
+    $nginx->stop;
+
+    $redis->command(qw(ACL SETUSER knock +wait));
+    $nginx = start($with);
+
+    is $nginx->post('/in/dev', small())->{status}, 503, 'with it';
+    unlike $nginx->log_text, qr/NOPERM/, 'all is allowed';
+    like $nginx->log_text, qr/min_replicas=1, but after 1ms only 0 replicas/,
+         'but there is no replica';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }

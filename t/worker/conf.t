@@ -53,6 +53,8 @@ sub accepted {
         'knock_redis redis://127.0.0.1 mode=single;',
         'knock_redis redis://127.0.0.1 redis://[::1]:26380 mode=sentinel '
             . 'master=m sentinel_user=u sentinel_password=p password=x;',
+        'knock_redis redis://127.0.0.1 min_replicas=2;',
+        'knock_redis redis://127.0.0.1 timeout=400ms;',
         'knock_redis redis://127.0.0.1 connect_timeout=1s timeout=500ms '
             . 'reconnect=1ms reconnect_max=1s ping=0 max_pending=1 '
             . 'max_pending_bytes=1m user=u password=p db=3;',
@@ -166,6 +168,11 @@ sub refused {
             ['reconnect=0', qr/must be more than 0/],
             ['max_pending=0', qr/must be more than 0/],
             ['reconnect=2s reconnect_max=1s', qr/must not be less than/],
+            ['min_replicas=1 min_replicas_timeout=0',
+             qr/"min_replicas_timeout" must be more than 0 and less than/],
+            ['min_replicas=1 min_replicas_timeout=5s',
+             qr/"min_replicas_timeout" must be more than 0 and less than/],
+            ['min_replicas=all', qr/invalid number "all"/],
             ['timeout=fast', qr/invalid time "fast"/],
             ['timeout=', qr/"timeout=" needs a value/],
             ['db=-1', qr/invalid number "-1"/],
