@@ -1,4 +1,4 @@
-# The scenarios of make chaos work: three of them, shortened, in which nothing
+# The scenarios of make chaos work: four of them, shortened, in which nothing
 # is lost or doubled; and a ledger that is spoilt is found to be.
 
 use strict;
@@ -24,7 +24,7 @@ my %tampers = (
 
 # reload fails no request, the others do
 
-for my $name (qw(redis-killed cut-replies reload)) {
+for my $name (qw(redis-killed cut-replies failover-hung reload)) {
     my ($status, $output, $figures) = chaos($name);
 
     is join("\n", @{ $figures->{faults} }), '', "$name: all is as it has to be"
@@ -52,7 +52,7 @@ my $list = qx("$^X" "$root/chaos/run" --list);
 is $?, 0, '--list';
 like $list, qr/^\Q$_\E\n    \w/m, "... has $_"
     for qw(redis-stopped memory loading functions password disk-full name
-           worker-killed upgrade);
+           failover worker-killed upgrade);
 
 qx("$^X" "$root/chaos/run" nonsense 2>&1);
 isnt $?, 0, 'a scenario that is not there is an error';

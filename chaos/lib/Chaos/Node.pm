@@ -101,17 +101,22 @@ sub kill {
 sub running { return is_running($_[0]->pid) }
 
 
-# Starts it again in its folder, at its port; it may be loading afterwards.
+# Starts it again in its folder, at its port, with more arguments; it may be
+# loading afterwards.
 
 sub restart {
-    my ($self) = @_;
+    my ($self, @more) = @_;
+
+    my $args = $self->{server}{args};
 
     delete $self->{client};
     stop_process($self->pid, 'KILL');
 
     local $SIG{XFSZ} = 'IGNORE';
 
-    $self->{server} = start_redis(%{ $self->{server} });
+    $self->{server} = start_redis(%{ $self->{server} },
+                                  args => [@$args, @more]);
+    $self->{server}{args} = $args;
 }
 
 

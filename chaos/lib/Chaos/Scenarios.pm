@@ -10,11 +10,13 @@ use Exporter qw(import);
 use Chaos::Scenarios::Nginx;
 use Chaos::Scenarios::Network;
 use Chaos::Scenarios::Redis;
+use Chaos::Scenarios::Sentinel;
 
 our @EXPORT_OK = qw(@Scenarios);
 
 our @Scenarios = (@Chaos::Scenarios::Redis::Scenarios,
                   @Chaos::Scenarios::Network::Scenarios,
+                  @Chaos::Scenarios::Sentinel::Scenarios,
                   @Chaos::Scenarios::Nginx::Scenarios);
 
 1;

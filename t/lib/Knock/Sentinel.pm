@@ -52,14 +52,21 @@ sub start_sentinel {
     open my $out, '>', "$dir/sentinel.conf" or die "$dir: $!\n";
     print {$out} "port $port\nbind 127.0.0.1\ndir $dir\n",
         "sentinel monitor knock 127.0.0.1 $o{master} $quorum\n",
-        "sentinel down-after-milliseconds knock 1000\n", $o{conf} // '';
+        "sentinel down-after-milliseconds knock 1500\n", $o{conf} // '';
     close $out or die "$dir: $!\n";
 
     my $pid = start_process("$dir/log",
         split(' ', $ENV{KNOCK_REDIS_SERVER} || 'redis-server'),
         "$dir/sentinel.conf", '--sentinel');
 
-    wait_for('a Sentinel', sub { Knock::Redis->new("127.0.0.1:$port") });
+    my $client = wait_for('a Sentinel',
+                          sub { Knock::Redis->new("127.0.0.1:$port") });
+
+    # they look and talk more often than once in seconds.  One that pings no
+    # more often than down-after-milliseconds takes a new master for down, and
+    # a replica is of no use when there is no news of it in five pings.
+    $client->command(qw(SENTINEL DEBUG PING-PERIOD 400 INFO-PERIOD 300
+                        ASK-PERIOD 300 PUBLISH-PERIOD 500));
 
     return { pid => $pid, port => $port, dir => $dir };
 }
