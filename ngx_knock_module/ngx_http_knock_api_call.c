@@ -228,6 +228,7 @@ ngx_http_knock_api_command(ngx_http_knock_api_t *api, const knock_str_t *key,
                                                  + NGX_HTTP_KNOCK_API_REPLIES,
                                      sizeof(ngx_http_knock_reply_t));
         if (replies == NULL) {
+            ngx_http_knock_complain_memory(api->worker, "a call of the API");
             api->failed = 1;
             return;
         }
@@ -290,8 +291,8 @@ ngx_http_knock_api_sent(ngx_http_knock_api_t *api)
 
 
 static void
-ngx_http_knock_api_reply_handler(void *data, ngx_http_knock_redis_status_e status,
-    redisReply *reply, ngx_str_t *why)
+ngx_http_knock_api_reply_handler(void *data,
+    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why)
 {
     ngx_http_knock_slot_t *slot = data;
 
@@ -314,6 +315,8 @@ ngx_http_knock_api_reply_handler(void *data, ngx_http_knock_redis_status_e statu
                                        &api->replies[slot->index])
                != NGX_OK)
     {
+        ngx_http_knock_complain_memory(worker, "a reply to a call of the "
+                                       "API");
         api->failed = 1;
     }
 
@@ -486,11 +489,15 @@ ngx_http_knock_api_memory(ngx_http_knock_api_t *api)
 {
     knock_error_t  err;
 
-    ngx_http_knock_complain_memory(api->worker, "a call of the API, or Redis "
-                                   "answered what the function library does "
-                                   "not");
+    ngx_http_knock_complain(api->worker, NULL,
+                            "a call of the API was answered 500: Redis "
+                            "answered what the function library does not (see "
+                            "FUNCTION LIST, load the module's by FUNCTION LOAD "
+                            "REPLACE), or there was no memory");
 
-    (void) knock_error_memory(&err);
+    (void) knock_error_set(&err, KNOCK_E_INTERNAL,
+                           "this was not carried out: the server's error log "
+                           "says why");
     ngx_http_knock_api_error(api, &err);
 }
 

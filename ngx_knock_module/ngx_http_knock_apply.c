@@ -593,7 +593,8 @@ ngx_http_knock_apply_broken(ngx_http_knock_job_t *job, const char *why)
     reason.data = (u_char *) why;
 
     ngx_http_knock_complain(job->worker, &reason,
-                            "a request was not applied: %s", why);
+                            "a request was not applied: %s; load the "
+                            "module's by FUNCTION LOAD REPLACE", why);
 
     ngx_http_knock_apply_refuse(job, why);
 }

@@ -26,6 +26,10 @@ static ngx_int_t ngx_http_knock_live_command(ngx_http_knock_worker_t *worker,
     ngx_http_knock_redis_handler_pt handler, void *data);
 
 
+static ngx_str_t  ngx_http_knock_live_unasked =
+    ngx_string(NGX_HTTP_KNOCK_REDIS_BUSY "; or there is no memory");
+
+
 void
 ngx_http_knock_live_wait(ngx_http_knock_job_t *job)
 {
@@ -52,8 +56,6 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     knock_arena_t         *arena;
     ngx_http_knock_env_t  *env;
 
-    static ngx_str_t  busy = ngx_string(NGX_HTTP_KNOCK_REDIS_BUSY);
-
     if (worker->pending) {
         return;
     }
@@ -70,7 +72,7 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
 
     arena = knock_arena_create(NGX_HTTP_KNOCK_LIVE_ARENA);
     if (arena == NULL) {
-        worker->refresh_failed = 1;
+        ngx_http_knock_live_failed(worker, &ngx_http_knock_live_unasked);
         goto done;
     }
 
@@ -97,7 +99,7 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     knock_arena_destroy(arena);
 
     if (rc != NGX_OK) {
-        ngx_http_knock_live_failed(worker, &busy);
+        ngx_http_knock_live_failed(worker, &ngx_http_knock_live_unasked);
         goto done;
     }
 
@@ -108,7 +110,7 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
         env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
 
         if (ngx_http_knock_live_ask(env) != NGX_OK) {
-            worker->refresh_failed = 1;
+            ngx_http_knock_live_failed(worker, &ngx_http_knock_live_unasked);
         }
     }
 
@@ -160,7 +162,7 @@ ngx_http_knock_live_environments_handler(void *data,
         env = ngx_http_knock_live_env(worker, name->str, name->len);
 
         if (env == NULL) {
-            worker->refresh_failed = 1;
+            ngx_http_knock_live_failed(worker, &ngx_http_knock_live_unasked);
             continue;
         }
 
@@ -169,7 +171,7 @@ ngx_http_knock_live_environments_handler(void *data,
         if (env->live == NULL && !env->asked
             && ngx_http_knock_live_ask(env) != NGX_OK)
         {
-            worker->refresh_failed = 1;
+            ngx_http_knock_live_failed(worker, &ngx_http_knock_live_unasked);
         }
 
         env->listed = 1;
@@ -197,7 +199,7 @@ done:
 }
 
 
-/* the requests that wait for it will be answered 503 */
+/* the requests that wait for it will be 503, for which one line will do */
 
 static void
 ngx_http_knock_live_failed(ngx_http_knock_worker_t *worker, ngx_str_t *why)
@@ -206,15 +208,15 @@ ngx_http_knock_live_failed(ngx_http_knock_worker_t *worker, ngx_str_t *why)
         ngx_string("it answered what the function library does not (see "
                    "FUNCTION LIST), or there is no memory for it");
 
-    worker->refresh_failed = 1;
-
-    if (!ngx_queue_empty(&worker->refreshing)) {
+    if (!worker->refresh_failed && !ngx_queue_empty(&worker->refreshing)) {
         ngx_http_knock_complain(worker, why,
                                 "what is live could not be read from Redis, "
                                 "the senders of requests that wait for it are "
                                 "told to retry: %V",
                                 why->len ? why : &library);
     }
+
+    worker->refresh_failed = 1;
 }
 
 

@@ -175,7 +175,7 @@ void ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis);
 /* why NGX_BUSY, for a log */
 #define NGX_HTTP_KNOCK_REDIS_BUSY                                            \
     "it is away, as was said before, or max_pending= or max_pending_bytes= " \
-    "are reached"
+    "are reached: see what keeps it (SLOWLOG GET), or raise them"
 
 
 /*

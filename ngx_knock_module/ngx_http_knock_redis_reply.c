@@ -305,9 +305,15 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
         ngx_http_knock_redis_why(node, "%*s (%V)", (size_t) reply->len,
                                  reply->str, &error->hint);
 
-    } else {
+    } else if (error) {
         ngx_http_knock_redis_why(node, "%*s", (size_t) reply->len,
                                  reply->str);
+
+    } else {
+        ngx_http_knock_redis_why(node, "%*s (see whether FUNCTION LIST has "
+                                 "the module's library, and whether another "
+                                 "program writes to its keys)",
+                                 (size_t) reply->len, reply->str);
     }
 
     /* a copy, as the handler may have the client say something else */
