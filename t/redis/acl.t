@@ -1,9 +1,12 @@
-# The ACL user of README.md: it is enough, and each part of it is needed to be
-# let in or to apply something.
+# The users of examples/acl: that of nginx can do what it has to, and each part
+# of what it may is needed to be let in or to apply something; the others can do
+# what they are for and no more.
 
 use strict;
 use warnings;
 
+use Digest::SHA qw(sha256_hex);
+use File::Temp qw(tempdir);
 use FindBin;
 use Test::More;
 
@@ -11,40 +14,92 @@ use Knock::HeldRedis;
 use Knock::Sentinel qw(start_sentinels sentinel_urls);
 use Knock::Server qw(start_redis connect_redis);
 
-my @rules = rules();
-my $server = start_redis();
-my $redis = connect_redis($server);
+my $root = "$FindBin::Bin/../..";
+my $file = "$root/examples/acl/users.acl";
+my $dir = tempdir('knock-acl-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
+my ($knock) = slurp($file) =~ /^user knock (.*)$/m;
+my %passwords = slurp($file) =~ /^user (\w+) on >(\S+)/mg;
 
+my $server = start_redis(args => ['--aclfile', $file]);
+my $redis = client('admin');
+
+my $key = 'a key for the test';
+
+chmod 0755, $dir;
+write_file("$dir/keys", sha256_hex($key) . "\n");
+write_file("$dir/password", "$passwords{knock}\n");
+
+is_documented();
 is_enough();
 is_not_let_in($_) for qw(multi exec client|setname);
 is_no_more_than_needed($_) for qw(fcall eval @list);
 sentinels_need_role();
 replicas_need_wait();
+nobody();
+consumer();
+metrics();
 
 done_testing;
 
 
-# The words behind the user's name in README.md.
+sub slurp {
+    my ($name) = @_;
 
-sub rules {
-    my $file = "$FindBin::Bin/../../README.md";
+    open my $in, '<', $name or die "$name: $!\n";
 
-    open my $in, '<', $file or die "$file: $!";
-
-    my ($text) = do { local $/; <$in> }
-                 =~ /ACL SETUSER knock on >PASSWORD((?:.*\n)(?:  .*\n)*)/
-                 or die 'no ACL user in README.md';
-
-    return split ' ', $text;
+    return do { local $/; <$in> };
 }
 
 
+sub write_file {
+    my ($name, $text) = @_;
+
+    open my $out, '>', $name or die "$name: $!\n";
+    print {$out} $text;
+    close $out or die "$name: $!\n";
+}
+
+
+# A client that has logged in as this user of the file.
+
+sub client {
+    my ($user) = @_;
+    my $client = connect_redis($server);
+
+    $client->command('AUTH', $user, $passwords{$user});
+
+    return $client;
+}
+
+
+# Why Redis refuses a command to a client; empty: it does not.
+
+sub refusal {
+    my ($client, @command) = @_;
+
+    return eval { $client->command(@command); 1 } ? '' : $@;
+}
+
+
+# README.md gives the same permissions to that user.
+
+sub is_documented {
+    my ($rules) = $knock =~ /^on >\S+ (.*)/;
+    my ($text) = slurp("$root/README.md")
+                 =~ /ACL SETUSER knock on >PASSWORD((?:.*\n)(?:  .*\n)*)/
+                 or die 'no ACL user in README.md';
+
+    is join(' ', split ' ', $text), $rules, 'README.md has the same user';
+}
+
+
+# An nginx whose user has what the file gives it, but for these.
+
 sub log_in {
-    my (@with) = @_;
+    my (@without) = @_;
 
     $redis->command('FLUSHALL');
-    $redis->command('ACL', 'DELUSER', 'knock');
-    $redis->command(qw(ACL SETUSER knock on >s3cret), @with);
+    $redis->command(qw(ACL SETUSER knock reset), split(' ', $knock), @without);
     $redis->command(qw(HSET knock:{development}:endpoints segment/token dev
                        segment/identify_enabled 1));
     $redis->command('HSET', 'knock:{development}:actions', 'a',
@@ -61,8 +116,11 @@ sub log_in {
 sub start {
     my ($urls) = @_;
 
-    return Knock::Nginx->start(
-        http => "knock_redis $urls user=knock password=s3cret;");
+    return Knock::Nginx->start(http => "knock_redis $urls user=knock "
+                                       . "password_file=$dir/password;",
+        server => "$Knock::Nginx::Webhook
+                   location /v1/ { knock_api; knock_api_keys $dir/keys; }
+                   location = /metrics { knock_metrics; }");
 }
 
 
@@ -81,13 +139,37 @@ sub large {
 sub is_enough {
     $redis->command('FUNCTION', 'FLUSH');
 
-    my $nginx = log_in(@rules);
+    my $nginx = log_in();
 
     like $nginx->post('/in/dev', large())->{body}, qr/"runs":10/,
-         'the user of README.md loads the library and applies a batch';
+         'the user of nginx loads the library and applies a batch';
     like $nginx->post('/in/dev', small())->{body}, qr/"runs":1/,
          'and an event';
+
+    # the control API and the metrics, with commands of their own
+
+    for (['POST', '/v1/sources', '{"key":"s","kind":"segment","name":"S"}'],
+         ['GET', '/v1/environments/development/users'],
+         ['PUT', '/v1/environments/development/users/v', '{"name":"V"}'],
+         ['DELETE', '/v1/environments/development/users/v'],
+         ['GET', '/v1/environments/development/runs'],
+         ['PUT', '/v1/workflows/w2', '{"name":"W","definition":{}}'],
+         ['POST', '/v1/commits', '{"message":"m","author":"a"}'],
+         ['POST', '/v1/commits/publish', '{"to":"production","message":"m","author":"a"}'],
+         ['GET', '/v1/sources/s/environments/development/logs'],
+         ['DELETE', '/v1/sources/s'])
+    {
+        my ($method, $path, $body) = @$_;
+
+        like $nginx->request($method, $path, $body,
+                             Authorization => "Bearer $key")->{status},
+             qr/^20[014]$/, "$method $path";
+    }
+
+    like $nginx->get('/metrics')->{body},
+         qr/^knock_queue_length\{environment="development"\} 11$/m, 'metrics';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
+    unlike $nginx->log_text, qr/NOPERM/, 'nothing was not permitted';
     $nginx->stop;
 }
 
@@ -95,7 +177,7 @@ sub is_enough {
 sub is_not_let_in {
     my ($command) = @_;
 
-    my $nginx = log_in(@rules, "-$command");
+    my $nginx = log_in("-$command");
 
     is $nginx->post('/in/dev', large())->{status}, 503, "without $command";
     like $nginx->log_text, qr/Redis let us not in: .*NOPERM/, 'the log says so';
@@ -108,7 +190,7 @@ sub is_not_let_in {
 sub is_no_more_than_needed {
     my ($rule) = @_;
 
-    my $nginx = log_in(@rules, "-$rule");
+    my $nginx = log_in("-$rule");
 
     isnt $nginx->post('/in/dev', large())->{status}, 200, "without $rule";
     is $redis->command('LLEN', 'knock:{development}:runs'), 0,
@@ -123,10 +205,10 @@ sub is_no_more_than_needed {
 
 sub sentinels_need_role {
     my $urls = sentinel_urls(start_sentinels(1, master => $server->{port}));
-    my $nginx = log_in(@rules);
 
-    $nginx->stop;
-    $nginx = start($urls);
+    log_in()->stop;
+
+    my $nginx = start($urls);
 
     is $nginx->post('/in/dev', small())->{status}, 503, 'without role';
     like $nginx->log_text, qr/Redis let us not in: NOPERM .*role/i,
@@ -138,6 +220,7 @@ sub sentinels_need_role {
 
     like $nginx->post('/in/dev', large())->{body}, qr/"runs":10/, 'with it';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
+    $nginx->stop;
 }
 
 
@@ -146,10 +229,10 @@ sub sentinels_need_role {
 sub replicas_need_wait {
     my $with = "unix:$server->{socket} min_replicas=1 "
                . 'min_replicas_timeout=1ms';
-    my $nginx = log_in(@rules);
 
-    $nginx->stop;
-    $nginx = start($with);
+    log_in()->stop;
+
+    my $nginx = start($with);
 
     is $nginx->post('/in/dev', small())->{status}, 503, 'without wait';
     like $nginx->log_text, qr/Redis let us not in: NOPERM .*wait/i,
@@ -164,4 +247,59 @@ sub replicas_need_wait {
     like $nginx->log_text, qr/min_replicas=1, but after 1ms only 0 replicas/,
          'but there is no replica';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
+    $nginx->stop;
+}
+
+
+# A connection that has not logged in is told so, whatever it asks.
+
+sub nobody {
+    my $client = connect_redis($server);
+
+    like refusal($client, 'PING'), qr/^NOAUTH/, 'without a user: nothing';
+    like refusal($client, 'AUTH', 'any'), qr/^WRONGPASS/,
+         'there is no user without a name';
+}
+
+
+# It moves runs to a list of its own, removes them there, and sees no user.
+
+sub consumer {
+    my $nginx = log_in();
+    my $client = client('consumer');
+    my ($runs, $own) = ('knock:{development}:runs', 'consumer:1');
+
+    like $nginx->post('/in/dev', small())->{body}, qr/"accepted":1/, 'u is not known';
+    like $nginx->post('/in/dev', large())->{body}, qr/"runs":10/, 'ten runs';
+    $nginx->stop;
+
+    my $run = $client->command('BLMOVE', $runs, $own, 'LEFT', 'RIGHT', 5);
+
+    like $run, qr/"recipient":\{"collection":"\$users","id":"u"\}/,
+         'a consumer takes a run';
+    is $client->command('LREM', $own, 1, $run), 1, 'and removes it when it is done';
+    is $client->command('LLEN', $runs), 9, 'it sees how many there are';
+
+    like refusal($client, @$_), qr/^NOPERM/, "a consumer may not: @$_"
+        for ['HGETALL', 'knock:{development}:user:u'],
+            ['HGETALL', 'knock:{development}:endpoints'],
+            ['LMOVE', $runs, 'other', 'LEFT', 'RIGHT'],
+            ['DEL', $runs], ['RPUSH', $runs, $run], ['KEYS', '*'],
+            ['FCALL', 'knock_user_get', 1, 'knock:{development}:user:u', 3],
+            ['CONFIG', 'GET', 'maxmemory'], ['FLUSHALL'];
+}
+
+
+sub metrics {
+    my $client = client('metrics');
+    my $runs = 'knock:{development}:runs';
+
+    is $client->command('LLEN', $runs), 9, 'a monitoring sees how many there are';
+    like $client->command('INFO', 'memory'), qr/^used_memory:/m,
+         'and how Redis fares';
+
+    like refusal($client, @$_), qr/^NOPERM/, "a monitoring may not: @$_"
+        for ['LRANGE', $runs, 0, -1], ['LPOP', $runs],
+            ['LLEN', 'knock:{development}:other'],
+            ['HGETALL', 'knock:{development}:user:u'], ['CONFIG', 'GET', '*'];
 }

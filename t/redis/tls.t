@@ -1,4 +1,4 @@
-# Redis over TLS, with certificates of an authority made here.
+# Redis over TLS, with what examples/tls makes and says.
 
 use strict;
 use warnings;
@@ -10,33 +10,36 @@ use Knock::HeldRedis;
 use Knock::Sentinel qw(start_sentinel);
 use Knock::Server qw(start_redis connect_redis free_port wait_for);
 
+my ($examples) = grep { -d } map { "$_/examples/tls" }
+                 '.', __FILE__ =~ s{[^/]*$}{../..}r;
 my $dir = tempdir('knock-tls-XXXXXXXX', TMPDIR => 1, CLEANUP => 1);
 
 chmod 0755, $dir;
 
-authority('ca');
-authority('other');
-certificate('server', 'ca', 'DNS:redis.example.com,IP:127.0.0.1');
-certificate('named', 'ca', 'DNS:redis.example.com');
-certificate('client', 'ca', 'DNS:client');
+# the certificates of several authorities; in `named` Redis has one that does
+# not name the address
 
-my $server = tls_redis('server');
+certificates('made', 'redis.example.com', '127.0.0.1');
+certificates('other', 'redis.example.com', '127.0.0.1');
+certificates('named', 'redis.example.com');
+
+my $server = tls_redis('made');
 
 plan(skip_all => 'this redis-server has no TLS') unless $server;
 
 my $at = "rediss://127.0.0.1:$server->{tls}";
 
-works('by the address in the certificate', "$at ca=$dir/ca.crt");
-works('by a name given', "$at ca=$dir/ca.crt name=redis.example.com");
+works('by the address in the certificate', "$at ca=$dir/made/ca.crt");
+works('by a name given', "$at ca=$dir/made/ca.crt name=redis.example.com");
 works('not verified', "$at verify=off");
 works('user, password and database',
-      "rediss://knock:s3cret\@127.0.0.1:$server->{tls}/2 ca=$dir/ca.crt", 2);
+      "rediss://knock:s3cret\@127.0.0.1:$server->{tls}/2 ca=$dir/made/ca.crt", 2);
 
-fails('another authority', "$at ca=$dir/other.crt",
+fails('another authority', "$at ca=$dir/other/ca.crt",
       qr/its certificate is not trusted: .*give the file of its authority/);
 fails('no authority named', $at,
       qr/its certificate is not trusted: .*give the file of its authority/);
-fails('another name', "$at ca=$dir/ca.crt name=other.example.com",
+fails('another name', "$at ca=$dir/made/ca.crt name=other.example.com",
       qr/its certificate is not for "other\.example\.com"; give the name/);
 
 # the other way round
@@ -56,67 +59,80 @@ sentinel();
 my $named = tls_redis('named');
 
 fails('an address that is not in the certificate',
-      "rediss://127.0.0.1:$named->{tls} ca=$dir/ca.crt",
+      "rediss://127.0.0.1:$named->{tls} ca=$dir/named/ca.crt",
       qr/its certificate is not for "127\.0\.0\.1"; give the name/);
-works('its name instead', "rediss://127.0.0.1:$named->{tls} ca=$dir/ca.crt "
+works('its name instead', "rediss://127.0.0.1:$named->{tls} ca=$dir/named/ca.crt "
                           . 'name=redis.example.com', 0, $named);
 
 # Redis asks for a certificate
 
-my $asks = tls_redis('server', 'yes');
-my $asked = "rediss://127.0.0.1:$asks->{tls} ca=$dir/ca.crt";
+my $asks = tls_redis('made', 'yes');
+my $asked = "rediss://127.0.0.1:$asks->{tls} ca=$dir/made/ca.crt";
 
-works('with a certificate', "$asked cert=$dir/client.crt key=$dir/client.key",
+works('with a certificate', "$asked cert=$dir/made/nginx.crt key=$dir/made/nginx.key",
       0, $asks);
 fails('without one that is asked for', $asked, qr/is away: /);
+fails('with one of another authority',
+      "$asked cert=$dir/other/nginx.crt key=$dir/other/nginx.key",
+      qr/is away: /);
+
+as_in_the_examples();
+renewed();
 
 done_testing;
 
 
-sub openssl {
-    my $said = `openssl @_ 2>&1`;
+# A folder of certificates for these names, as the script of the examples makes
+# them.
 
-    die "openssl @_: $said\n" if $?;
+sub certificates {
+    my ($name, @names) = @_;
+    my $said = `$examples/certificates $dir/$name @names 2>&1`;
+
+    die "certificates: $said\n" if $?;
 }
 
 
-sub authority {
-    my ($name) = @_;
+# The parts of a file of the examples, with the paths and the port of this test.
 
-    openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$name",
-            "-keyout $dir/$name.key -out $dir/$name.crt");
+sub example {
+    my ($name, $port) = @_;
+
+    open my $in, '<', "$examples/$name" or die "$examples/$name: $!\n";
+    my $text = do { local $/; <$in> };
+
+    $text =~ s{/etc/(?:redis/tls|nginx/redis-tls)}{$dir/made}g;
+    $text =~ s/\b6379\b/$port/g;
+
+    return $text;
 }
 
 
-sub certificate {
-    my ($name, $ca, $for) = @_;
-
-    open my $out, '>', "$dir/$name.ext" or die;
-    print {$out} "subjectAltName=$for\n";
-    close $out;
-
-    openssl("req -newkey rsa:2048 -nodes -subj /CN=$name",
-            "-keyout $dir/$name.key -out $dir/$name.csr");
-    openssl("x509 -req -days 2 -in $dir/$name.csr -CA $dir/$ca.crt",
-            "-CAkey $dir/$ca.key -CAcreateserial -extfile $dir/$name.ext",
-            "-out $dir/$name.crt");
-    chmod 0644, "$dir/$name.key";
-}
+sub serial { return scalar `openssl x509 -noout -serial -in $dir/made/$_[0]` }
 
 
 sub tls_redis {
-    my ($certificate, $clients) = @_;
+    my ($made, $clients) = @_;
 
     my $port = free_port();
     my $server = eval {
         start_redis(args => [
             '--tls-port', $port,
-            '--tls-cert-file', "$dir/$certificate.crt",
-            '--tls-key-file', "$dir/$certificate.key",
-            '--tls-ca-cert-file', "$dir/ca.crt",
+            '--tls-cert-file', "$dir/$made/redis.crt",
+            '--tls-key-file', "$dir/$made/redis.key",
+            '--tls-ca-cert-file', "$dir/$made/ca.crt",
             '--tls-auth-clients', $clients // 'no']);
     } or return;
 
+    $server->{tls} = $port;
+    configure($server);
+
+    return $server;
+}
+
+
+sub configure {
+    my ($server) = @_;
     my $redis = connect_redis($server);
 
     $redis->command(qw(ACL SETUSER knock on >s3cret ~knock:* +@all));
@@ -127,10 +143,46 @@ sub tls_redis {
                            segment/token dev));
         $redis->command(qw(SET knock:{development}:version 1));
     }
+}
 
-    $server->{tls} = $port;
 
-    return $server;
+# Both sides by the files of the examples.
+
+sub as_in_the_examples {
+    my $port = free_port();
+    my @args = map { my ($name, $value) = split; ("--$name", $value) }
+               grep { /^\w/ && !/^port / } split /\n/, example('redis.conf', $port);
+    my ($directive) = example('knock.conf', $port) =~ /^knock_redis (.*?);/ms;
+    my $server = start_redis(args => \@args);
+
+    configure($server);
+    works('as in the examples', $directive =~ s/\s+/ /gr, 0, $server);
+    fails('as in the examples, for another name',
+          $directive =~ s/name=\S+/name=other.example.com/r =~ s/\s+/ /gr,
+          qr/its certificate is not for "other\.example\.com"/);
+    fails('as in the examples, with no certificate',
+          $directive =~ s/cert=\S+//r =~ s/key=\S+//r =~ s/\s+/ /gr,
+          qr/is away: /);
+}
+
+
+# New certificates of the same authority: those who trust it take them.
+
+sub renewed {
+    my @files = qw(ca.crt redis.crt nginx.crt);
+    my %old = map { $_ => serial($_) } @files;
+
+    certificates('made', 'redis.example.com', '127.0.0.1');
+
+    is serial('ca.crt'), $old{'ca.crt'}, 'renewed: the same authority';
+    isnt serial($_), $old{$_}, "renewed: another $_" for @files[1, 2];
+
+    my $redis = connect_redis($asks);
+
+    $redis->command('CONFIG', 'SET', 'tls-cert-file', "$dir/made/redis.crt",
+                    'tls-key-file', "$dir/made/redis.key");
+    works('renewed', "$asked cert=$dir/made/nginx.crt key=$dir/made/nginx.key",
+          0, $asks);
 }
 
 
@@ -206,7 +258,7 @@ sub sentinel {
 sub large {
     my $redis = connect_redis($server);
     my $nginx = Knock::Nginx->start(
-        http => "knock_redis $at ca=$dir/ca.crt timeout=30s "
+        http => "knock_redis $at ca=$dir/made/ca.crt timeout=30s "
                 . "connect_timeout=30s;\nclient_max_body_size 16m;");
     my $body = '[' . join(',', map {
         track("T$_", properties => '{"x":"' . "$_ " x 200 . '"}')
