@@ -20,6 +20,7 @@ seed("endpoint development segment token=dev\n"
      . 'action development ' . live_action() . "\n");
 
 another_module();
+more_workers_than_blocks() unless $ENV{ASAN_OPTIONS};
 without_a_master();
 
 done_testing();
@@ -132,6 +133,46 @@ sub another_module {
     is $now->{knock_runz_total}, 1, 'started anew: the other module counts';
     is $now->{knock_runs_total}, undef, 'by its names';
     $nginx->stop;
+}
+
+
+# 128 processes have numbers of their own, the last of which is for all others:
+# their requests are counted as well, also those of a reload's.  Under ASan they
+# would take the machine's memory.
+
+sub more_workers_than_blocks {
+    my $nginx = start(workers => 130, listen => 'reuseport',
+                      events => 'worker_connections 16;');
+
+    my $before = wait_for('all workers', sub {
+        my $now = scrape($nginx->new_client);
+        return $now->{knock_workers} == 127 && $now;
+    });
+
+    for my $round (1, 2) {
+        my $now = scrape($nginx->new_client);
+
+        my %got;
+
+        $got{ $nginx->new_client->post('/in/dev', track())->{status} }++
+            for 1 .. 150;
+        is_deeply \%got, { 200 => 150 }, "many workers: requests ($round)";
+
+        my $then = scrape($nginx->new_client);
+
+        is $then->{$_} - $now->{$_}, 150, "many workers: $_ ($round)"
+            for qw(knock_runs_total knock_requests_total{code="200"});
+
+        $nginx->reload if $round == 1;
+    }
+
+    my $last = scrape($nginx->new_client);
+
+    is $last->{knock_runs_total} - $before->{knock_runs_total}, 300,
+       'many workers: nothing is lost by a reload';
+
+    $nginx->stop;
+    is_deeply [$nginx->complaints], [], 'many workers: nothing to complain about';
 }
 
 
