@@ -4,11 +4,13 @@ use strict;
 use warnings;
 
 use File::Temp qw(tempdir);
+use IO::Socket::INET;
 use Test::More;
 
 use Knock::HeldRedis;
 use Knock::Sentinel qw(start_sentinel);
-use Knock::Server qw(start_redis connect_redis free_port wait_for);
+use Knock::Server qw(start_redis start_process stop_process connect_redis
+                      free_port wait_for);
 
 my ($examples) = grep { -d } map { "$_/examples/tls" }
                  '.', __FILE__ =~ s{[^/]*$}{../..}r;
@@ -50,6 +52,7 @@ fails('TLS where there is none',
 fails('none where there is TLS', "redis://127.0.0.1:$server->{tls}",
       qr/is away: .*(?:closed by Redis|is no reply of Redis|reading from Redis failed)/);
 silent();
+server_name();
 
 large();
 sentinel();
@@ -242,14 +245,36 @@ sub sentinel {
 
     start_sentinel(master => $server->{tls}, conf => join "\n",
         "tls-port $port", 'tls-replication yes', 'tls-auth-clients no',
-        "tls-cert-file $dir/server.crt", "tls-key-file $dir/server.key",
-        "tls-ca-cert-file $dir/ca.crt", '');
+        "tls-cert-file $dir/made/redis.crt", "tls-key-file $dir/made/redis.key",
+        "tls-ca-cert-file $dir/made/ca.crt", '');
 
-    works('Sentinels', "rediss://127.0.0.1:$port ca=$dir/ca.crt "
+    works('Sentinels', "rediss://127.0.0.1:$port ca=$dir/made/ca.crt "
                        . 'mode=sentinel master=knock');
     fails('Sentinels that are not trusted',
           "rediss://127.0.0.1:$port mode=sentinel master=knock",
           qr/Sentinel \S+ is passed over: its certificate is not trusted/);
+}
+
+
+# Nobody but who asks for the name gets the certificate of our authority.  What
+# answers is no Redis, and says nothing after the handshake.
+
+sub server_name {
+    my $port = free_port();
+    my $pid = start_process("$dir/s_server", 'openssl', 's_server', '-www',
+        '-accept', "127.0.0.1:$port", '-servername', 'redis.example.com',
+        '-cert', "$dir/other/redis.crt", '-key', "$dir/other/redis.key",
+        '-cert2', "$dir/made/redis.crt", '-key2', "$dir/made/redis.key");
+    my $there = "rediss://127.0.0.1:$port ca=$dir/made/ca.crt connect_timeout=2s";
+
+    wait_for('a server of TLS', sub {
+        IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)
+    });
+
+    fails('the name is asked for', "$there name=redis.example.com",
+          qr/is away: connected, but no reply within 2000ms/);
+    fails('an address is not', $there, qr/its certificate is not trusted/);
+    stop_process($pid);
 }
 
 
