@@ -3,6 +3,7 @@
 # make test      runs every test; ends with "N passed, N failed"
 # make bench     how fast it is, beside its peers and ceilings (ten minutes)
 # make chaos     faults under load, with a ledger for each (three minutes)
+# make fuzz      libFuzzer on what reads foreign bytes (35 minutes)
 # make lint      the compiler's, clang-tidy's and other tools' opinions
 # make asan      the tests under an nginx with ASan and UBSan
 # make install   into nginx's folder of modules
@@ -101,6 +102,7 @@ debian-13: deps-debian
 
 include bench/bench.mk
 include chaos/chaos.mk
+include t/fuzz/fuzz.mk
 
 
 # unit tests of the files that know nothing of nginx: plain (these run under
@@ -157,13 +159,16 @@ unit: $(UNIT_BINS)
 
 # the tests
 
-test: module deps-test bench-build $(UNIT_BINS) $(UNIT_ASAN_BINS)
+test: module deps-test bench-build fuzz-build $(UNIT_BINS) $(UNIT_ASAN_BINS)
 	@t/run-tests --runner=$(test-runner) $(TESTS)
 
 
-asan: deps-build deps-test deps-asan bench-build $(UNIT_ASAN_BINS)
+# the fuzz targets have their sanitizers in any case: their corpora will do
+
+asan: deps-build deps-test deps-asan bench-build fuzz-build $(UNIT_ASAN_BINS)
 	scripts/asan build/asan
-	@t/run-tests --runner=$(test-runner) --asan=build/asan $(TESTS)
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-0} \
+		t/run-tests --runner=$(test-runner) --asan=build/asan $(TESTS)
 
 
 lint: build/nginx/objs/Makefile deps-test deps-lint
