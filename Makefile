@@ -151,6 +151,8 @@ UNIT_ASAN_BINS := $(addprefix build/unit-asan/,$(UNITS))
 
 -include $(wildcard build/unit/*.d build/unit-asan/*.d)
 
+include t/hostile/hostile.mk
+
 # the unit tests alone, once, plain: `make unit`, `make unit UNITS=test_json`
 
 unit: $(UNIT_BINS)
@@ -159,13 +161,15 @@ unit: $(UNIT_BINS)
 
 # the tests
 
-test: module deps-test bench-build fuzz-build $(UNIT_BINS) $(UNIT_ASAN_BINS)
+test: module deps-test bench-build fuzz-build hostile-build $(UNIT_BINS) \
+		$(UNIT_ASAN_BINS)
 	@t/run-tests --runner=$(test-runner) $(TESTS)
 
 
 # the fuzz targets have their sanitizers in any case: their corpora will do
 
-asan: deps-build deps-test deps-asan bench-build fuzz-build $(UNIT_ASAN_BINS)
+asan: deps-build deps-test deps-asan bench-build fuzz-build hostile-build \
+		$(UNIT_ASAN_BINS)
 	scripts/asan build/asan
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-0} \
 		t/run-tests --runner=$(test-runner) --asan=build/asan $(TESTS)
