@@ -199,7 +199,9 @@ ngx_http_knock_postconfiguration(ngx_conf_t *cf)
 
     if (kmcf->redis) {
 
-        if (ngx_http_knock_metrics_zone(cf) != NGX_OK) {
+        if (ngx_http_knock_metrics_zone(cf) != NGX_OK
+            || ngx_http_knock_secret_init(cf) != NGX_OK)
+        {
             return NGX_ERROR;
         }
 

@@ -97,5 +97,11 @@ ngx_int_t ngx_http_knock_metrics_handler(ngx_http_request_t *r);
  */
 ngx_int_t ngx_http_knock_filter_init(ngx_conf_t *cf);
 
+/*
+ * ngx_http_knock_secret.c: what nginx logs of a request to a webhook leaves
+ * out its URL.  NGX_OK or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_knock_secret_init(ngx_conf_t *cf);
+
 
 #endif /* _NGX_HTTP_KNOCK_MODULE_H_INCLUDED_ */
