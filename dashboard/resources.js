@@ -93,6 +93,7 @@ export const resourceLink = ({ type, key }) =>
 export const WHY = {
   recipient_not_identified: 'not identified in this environment',
   user_too_large: 'would become too large',
+  applied_before: 'served by an earlier try',
   recipients_missing: 'the recipients resolve to nothing',
   too_many_recipients: 'too many recipients',
   action_inactive: 'the action is switched off',

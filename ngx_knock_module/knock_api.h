@@ -76,6 +76,7 @@ typedef enum {
 
 #define KNOCK_API_LIMIT          100        /* elements of a page */
 #define KNOCK_API_MAX_LIMIT      1000
+#define KNOCK_API_MAX_CURSOR     2048       /* bytes */
 #define KNOCK_API_MAX_NAME       256        /* bytes, decoded */
 #define KNOCK_API_MAX_AUTHOR     256
 #define KNOCK_API_MAX_MESSAGE    1000

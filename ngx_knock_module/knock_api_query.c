@@ -165,7 +165,7 @@ knock_api_set_cursor(knock_api_request_t *req, const knock_str_t *value,
         }
     }
 
-    if (i < value->len || value->len > KNOCK_MAX_ID) {
+    if (i < value->len || value->len > KNOCK_API_MAX_CURSOR) {
         return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
                                "\"cursor\": expected the \"cursor\" of the "
                                "page before, as it was answered");

@@ -13,26 +13,17 @@
 /* fields of a pack: its strings pass through Lua's stack at once */
 #define KNOCK_PACK_FIELDS    1000
 
-
-/* how far the lists of a call had come before a unit */
-
-typedef struct {
-    size_t  marks, packs, runs, logs, texts;
-    size_t  numbers, must, ops, log_keys, counted;
-    size_t  nevents, bytes, run_bytes;
-} knock_apply_place_t;
+/* added to a unit's plan: its verdicts are to be told */
+#define KNOCK_APPLY_TOLD     4
 
 
-static void knock_apply_place(const knock_apply_t *apply,
-    knock_apply_place_t *place);
-static void knock_apply_rewind(knock_apply_t *apply,
-    const knock_apply_place_t *place);
 static int knock_apply_check(const knock_apply_t *apply);
 static void knock_apply_head(knock_apply_t *apply, const knock_unit_t *unit,
     char plan);
 static void knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
     const knock_unit_event_t *event);
-static int knock_apply_mark(knock_apply_t *apply,
+static size_t knock_apply_status(knock_status_e status);
+static int knock_apply_seen(knock_apply_t *apply,
     const knock_unit_event_t *event);
 static void knock_apply_op(knock_apply_t *apply, const knock_op_t *op);
 static void knock_apply_brought(knock_apply_t *apply, size_t entity,
@@ -42,7 +33,7 @@ static void knock_apply_field(knock_apply_t *apply, knock_buf_t *pack,
 static void knock_apply_packed(knock_buf_t *pack, const knock_str_t *str);
 static void knock_apply_pack(knock_apply_t *apply, const knock_buf_t *pack);
 static void knock_apply_action(knock_apply_t *apply,
-    const knock_unit_action_t *action, int acts, int logged);
+    const knock_unit_action_t *action, int acts, int asked);
 static void knock_apply_must(knock_apply_t *apply, size_t entity);
 static void knock_apply_log(knock_apply_t *apply, size_t log,
     const knock_unit_event_t *event);
@@ -53,7 +44,7 @@ static void knock_apply_string(knock_apply_t *apply, knock_strs_t *strs,
 
 int
 knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
-    const knock_live_t *live)
+    const knock_live_t *live, size_t place)
 {
     static const knock_key_e  fixed[] = {
         KNOCK_KEY_VERSION, KNOCK_KEY_RUNS, KNOCK_KEY_SEEN_0, KNOCK_KEY_SEEN_1,
@@ -66,6 +57,7 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
 
     apply->arena = arena;
     apply->live = live;
+    apply->place = place;
     apply->plain = 1;
 
     knock_strs_init(&apply->keys, arena);
@@ -90,16 +82,22 @@ knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
         || apply->seen == NULL || knock_apply_check(apply) != KNOCK_OK
         || knock_counts_init(&apply->counts, arena) != KNOCK_OK)
     {
-        return KNOCK_ERROR;
+        goto failed;
     }
 
     for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
-        if (knock_apply_key(apply, &live->keys[fixed[i]]) == 0) {
-            return KNOCK_ERROR;
+        if (knock_apply_key(apply, &live->places[place].keys[fixed[i]]) == 0) {
+            goto failed;
         }
     }
 
     return KNOCK_OK;
+
+failed:
+
+    apply->arena = NULL;
+
+    return KNOCK_ERROR;
 }
 
 
@@ -142,15 +140,15 @@ knock_apply_key(knock_apply_t *apply, const knock_str_t *key)
 int
 knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit)
 {
-    char                 plan;
-    size_t               i;
-    knock_apply_place_t  place;
+    char                plan;
+    size_t              i;
+    knock_apply_point_t  point;
 
     if (knock_unit_plan(apply->arena, unit, &plan) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    knock_apply_place(apply, &place);
+    knock_apply_point(apply, &point);
     apply->failed = 0;
 
     knock_apply_head(apply, unit, plan);
@@ -161,7 +159,7 @@ knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit)
     }
 
     if (knock_apply_check(apply) != KNOCK_OK) {
-        knock_apply_rewind(apply, &place);
+        knock_apply_rewind(apply, &point);
         return KNOCK_ERROR;
     }
 
@@ -171,42 +169,44 @@ knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit)
 }
 
 
-static void
-knock_apply_place(const knock_apply_t *apply, knock_apply_place_t *place)
+void
+knock_apply_point(const knock_apply_t *apply, knock_apply_point_t *point)
 {
-    place->marks = apply->marks.n;
-    place->packs = apply->packs.n;
-    place->runs = apply->runs.n;
-    place->logs = apply->logs.n;
-    place->texts = apply->texts.n;
-    place->numbers = apply->numbers.len;
-    place->must = apply->must.len;
-    place->ops = apply->ops.len;
-    place->log_keys = apply->log_keys.len;
-    place->counted = apply->counts.nevents;
-    place->nevents = apply->nevents;
-    place->bytes = apply->bytes;
-    place->run_bytes = apply->run_bytes;
+    point->marks = apply->marks.n;
+    point->packs = apply->packs.n;
+    point->runs = apply->runs.n;
+    point->logs = apply->logs.n;
+    point->texts = apply->texts.n;
+    point->numbers = apply->numbers.len;
+    point->must = apply->must.len;
+    point->ops = apply->ops.len;
+    point->log_keys = apply->log_keys.len;
+    point->counted = apply->counts.nevents;
+    point->nunits = apply->nunits;
+    point->nevents = apply->nevents;
+    point->bytes = apply->bytes;
+    point->run_bytes = apply->run_bytes;
 }
 
 
 /* what the unit left in roles and maps may be wrong: the call is not plain */
 
-static void
-knock_apply_rewind(knock_apply_t *apply, const knock_apply_place_t *place)
+void
+knock_apply_rewind(knock_apply_t *apply, const knock_apply_point_t *point)
 {
-    apply->marks.n = place->marks;
-    apply->packs.n = place->packs;
-    apply->runs.n = place->runs;
-    apply->logs.n = place->logs;
-    apply->texts.n = place->texts;
-    apply->numbers.len = place->numbers;
-    apply->must.len = place->must;
-    apply->ops.len = place->ops;
-    apply->log_keys.len = place->log_keys;
-    apply->nevents = place->nevents;
-    apply->bytes = place->bytes;
-    apply->run_bytes = place->run_bytes;
+    apply->marks.n = point->marks;
+    apply->packs.n = point->packs;
+    apply->runs.n = point->runs;
+    apply->logs.n = point->logs;
+    apply->texts.n = point->texts;
+    apply->numbers.len = point->numbers;
+    apply->must.len = point->must;
+    apply->ops.len = point->ops;
+    apply->log_keys.len = point->log_keys;
+    apply->nunits = point->nunits;
+    apply->nevents = point->nevents;
+    apply->bytes = point->bytes;
+    apply->run_bytes = point->run_bytes;
 
     apply->marks.failed = 0;
     apply->packs.failed = 0;
@@ -219,7 +219,7 @@ knock_apply_rewind(knock_apply_t *apply, const knock_apply_place_t *place)
     apply->log_keys.failed = 0;
     apply->plain = 0;
 
-    knock_counts_rewind(&apply->counts, place->counted);
+    knock_counts_rewind(&apply->counts, point->counted);
 }
 
 
@@ -248,7 +248,8 @@ knock_apply_head(knock_apply_t *apply, const knock_unit_t *unit, char plan)
     }
 
     knock_apply_number(apply, unit->nevents);
-    knock_apply_number(apply, (size_t) (plan - '0'));
+    knock_apply_number(apply, (size_t) (plan - '0')
+                              + (unit->told ? KNOCK_APPLY_TOLD : 0));
     knock_apply_number(apply, need != NULL);
     knock_apply_number(apply, need ? need->nbases : 0);
     knock_apply_number(apply, unit->guard);
@@ -273,19 +274,22 @@ knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
 {
     static const knock_str_t  none = knock_null_string;
 
-    int     acts, again, logged;
+    int     acts, again, logged, asked;
     size_t  i, count;
 
     acts = (event->status == KNOCK_STATUS_PROCESSED);
     logged = (event->log.len && unit->log);
+    asked = logged || unit->told;
 
-    if (event->status == KNOCK_STATUS_FAILED) {
+    if (event->status == KNOCK_STATUS_FAILED
+        || event->status == KNOCK_STATUS_LARGE)
+    {
         apply->plain = 0;
     }
 
     /* a repeat is no sample of what is counted */
 
-    again = knock_apply_mark(apply, event);
+    again = knock_apply_seen(apply, event);
     count = 0;
 
     if (unit->catalogue) {
@@ -296,8 +300,7 @@ knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
         apply->bytes += event->sample.len;
     }
 
-    knock_apply_number(apply, acts ? 0
-                              : event->status == KNOCK_STATUS_IGNORED ? 1 : 2);
+    knock_apply_number(apply, knock_apply_status(event->status));
     knock_apply_number(apply, count);
     knock_apply_number(apply, logged ? unit->log : 0);
 
@@ -310,11 +313,33 @@ knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
     knock_apply_number(apply, event->nactions);
 
     for (i = 0; i < event->nactions; i++) {
-        knock_apply_action(apply, &event->actions[i], acts, logged);
+        knock_apply_action(apply, &event->actions[i], acts, asked);
     }
 
     if (logged) {
         knock_apply_log(apply, unit->log, event);
+    }
+}
+
+
+/* as knock.lua has it in its table STATUS */
+
+static size_t
+knock_apply_status(knock_status_e status)
+{
+    switch (status) {
+
+    case KNOCK_STATUS_PROCESSED:
+        return 0;
+
+    case KNOCK_STATUS_IGNORED:
+        return 1;
+
+    case KNOCK_STATUS_LARGE:
+        return 3;
+
+    default:
+        return 2;
     }
 }
 
@@ -325,7 +350,7 @@ knock_apply_event(knock_apply_t *apply, const knock_unit_t *unit,
  */
 
 static int
-knock_apply_mark(knock_apply_t *apply, const knock_unit_event_t *event)
+knock_apply_seen(knock_apply_t *apply, const knock_unit_event_t *event)
 {
     knock_str_t  mark;
 
@@ -489,14 +514,14 @@ knock_apply_pack(knock_apply_t *apply, const knock_buf_t *pack)
 
 static void
 knock_apply_action(knock_apply_t *apply, const knock_unit_action_t *action,
-    int acts, int logged)
+    int acts, int asked)
 {
     size_t  j;
 
     knock_apply_number(apply, action->actor);
     knock_apply_number(apply, action->nenqueues);
 
-    if (acts && logged && action->actor) {
+    if (acts && asked && action->actor) {
         knock_apply_must(apply, action->actor);
     }
 
@@ -542,6 +567,7 @@ knock_apply_log(knock_apply_t *apply, size_t log,
 
     knock_buf_init(&buf, apply->arena, 16);
     knock_buf_add_char(&buf, (char) event->status);
+    knock_buf_add_str(&buf, &event->verdicts);
 
     for (i = 0; event->status == KNOCK_STATUS_PROCESSED && i < event->nactions;
          i++)

@@ -17,12 +17,13 @@
 
 
 /* the version of redis-schema/knock.lua that these arguments are made for */
-#define KNOCK_LIBRARY_VERSION  "3"
+#define KNOCK_LIBRARY_VERSION  "4"
 
 
 typedef struct {
-    knock_arena_t       *arena;
+    knock_arena_t       *arena;     /* NULL: not begun */
     const knock_live_t  *live;
+    size_t               place;     /* of live->places, where its keys are */
 
     knock_strs_t         keys;
     knock_buf_t          roles;     /* of each key, a byte of flags, and in */
@@ -62,7 +63,19 @@ typedef struct {
     size_t        log_length;       /* entries kept of an event log */
     size_t        catalogue_length; /* events kept of a catalogue */
     knock_str_t   token;            /* a text that no other call has */
+    knock_str_t   ahead;            /* of a shard: a version seen there that
+                                       the configuration was read after */
+    unsigned      any_version:1;    /* it is applied in any case */
 } knock_apply_conf_t;
+
+
+/* how far the lists of a call had come */
+
+typedef struct {
+    size_t  marks, packs, runs, logs, texts;
+    size_t  numbers, must, ops, log_keys, counted;
+    size_t  nunits, nevents, bytes, run_bytes;
+} knock_apply_point_t;
 
 
 /*
@@ -82,11 +95,12 @@ typedef struct {
 
 
 /*
- * Starts a call for one environment.  All is taken from the arena; `live`
- * must outlive the call.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ * Starts a call for one place of an environment.  All is taken from the arena;
+ * `live` must outlive the call.  KNOCK_OK, or KNOCK_ERROR: no memory, and it is
+ * not begun.
  */
 int knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
-    const knock_live_t *live);
+    const knock_live_t *live, size_t place);
 
 /*
  * The index, from 1, at which `key` stands in KEYS; it is added if it is new.
@@ -100,9 +114,13 @@ size_t knock_apply_key(knock_apply_t *apply, const knock_str_t *key);
  */
 int knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit);
 
+/* how far the call has come, and back to there: takes off the units since */
+void knock_apply_point(const knock_apply_t *apply, knock_apply_point_t *point);
+void knock_apply_rewind(knock_apply_t *apply, const knock_apply_point_t *point);
+
 /*
- * knock_apply_command.c: the whole command, in the arena.  `conf` must live as long.  KNOCK_OK, or
- * KNOCK_ERROR: no memory.
+ * knock_apply_command.c: the whole command, in the arena.  `conf` must live as
+ * long.  KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
     knock_command_t *command);

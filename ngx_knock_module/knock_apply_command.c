@@ -19,6 +19,8 @@ static void knock_apply_end(knock_command_t *command,
     const knock_strs_t *args);
 static void knock_apply_call(const knock_apply_t *apply,
     const knock_apply_conf_t *conf, int pushed, knock_strs_t *args);
+static int knock_apply_version(const knock_apply_t *apply,
+    const knock_apply_conf_t *conf, knock_str_t *version);
 static void knock_apply_plan(const knock_apply_t *apply, knock_buf_t *plan);
 
 
@@ -44,7 +46,7 @@ knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
     memset(command, 0, sizeof(knock_command_t));
     knock_strs_init(&args, apply->arena);
 
-    runs = &apply->live->keys[KNOCK_KEY_RUNS];
+    runs = &apply->live->places[apply->place].keys[KNOCK_KEY_RUNS];
     pushed = apply->run_bytes >= KNOCK_APPLY_PUSH;
 
     if (pushed) {
@@ -126,7 +128,13 @@ knock_apply_call(const knock_apply_t *apply, const knock_apply_conf_t *conf,
     knock_strs_join(args, &apply->keys);
 
     knock_strs_add_lit(args, KNOCK_LIBRARY_VERSION);
-    knock_strs_add(args, &apply->live->version);
+
+    if (knock_apply_version(apply, conf, &s) != KNOCK_OK) {
+        args->failed = 1;
+        return;
+    }
+
+    knock_strs_add(args, &s);
     knock_strs_add_uint(args, conf->window);
     knock_strs_add_uint(args, conf->log_length);
     knock_strs_add_uint(args, conf->catalogue_length);
@@ -168,6 +176,33 @@ knock_apply_call(const knock_apply_t *apply, const knock_apply_conf_t *conf,
     }
 
     knock_strs_join(args, &apply->texts);
+}
+
+
+/* "V", or "+V X" for a shard, which follows what home has; "=V": in any case */
+
+static int
+knock_apply_version(const knock_apply_t *apply, const knock_apply_conf_t *conf,
+    knock_str_t *version)
+{
+    knock_buf_t  buf;
+
+    if (apply->place == apply->live->home && !conf->any_version) {
+        *version = apply->live->version;
+        return KNOCK_OK;
+    }
+
+    knock_buf_init(&buf, apply->arena, 64);
+
+    knock_buf_add_char(&buf, conf->any_version ? '=' : '+');
+    knock_buf_add_str(&buf, &apply->live->version);
+
+    if (!conf->any_version) {
+        knock_buf_add_char(&buf, ' ');
+        knock_buf_add_str(&buf, &conf->ahead);
+    }
+
+    return knock_buf_str(&buf, version);
 }
 
 

@@ -39,6 +39,7 @@
     X(INVALID_USER,          "invalid_user",          422)                   \
     /* of the control API */                                                 \
     X(INVALID_PARAMETER,     "invalid_parameter",     422)                   \
+    X(INVALID_CURSOR,        "invalid_cursor",        422)                   \
     X(UNAUTHORIZED,          "unauthorized",          401)                   \
     X(FORBIDDEN,             "forbidden",             403)                   \
     X(NOT_FOUND,             "not_found",             404)                   \

@@ -1,6 +1,7 @@
 
 #include "knock_keys.h"
 #include "knock_buf.h"
+#include "knock_crc16.h"
 
 
 static const knock_str_t  knock_key_texts[] = {
@@ -24,6 +25,61 @@ knock_keys_base(knock_arena_t *arena, const knock_str_t *prefix,
     knock_buf_add_lit(&buf, "}:");
 
     return knock_buf_str(&buf, base);
+}
+
+
+int
+knock_keys_shard_base(knock_arena_t *arena, const knock_str_t *prefix,
+    const knock_str_t *environment, size_t shard, knock_str_t *base)
+{
+    knock_buf_t  buf;
+    knock_str_t  tag;
+
+    knock_buf_init(&buf, arena, environment->len + 8);
+
+    knock_buf_add_str(&buf, environment);
+    knock_buf_add_char(&buf, '/');
+    knock_buf_add_uint(&buf, shard);
+
+    if (knock_buf_str(&buf, &tag) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    return knock_keys_base(arena, prefix, &tag, base);
+}
+
+
+int
+knock_keys_places(knock_arena_t *arena, const knock_str_t *prefix,
+    const knock_str_t *environment, size_t nshards, knock_str_t **bases)
+{
+    int           rc;
+    size_t        i, home;
+    knock_str_t  *base;
+
+    home = knock_keys_nplaces(nshards) - 1;
+
+    base = knock_arena_alloc(arena, (home + 1) * sizeof(knock_str_t));
+    if (base == NULL) {
+        return KNOCK_ERROR;
+    }
+
+    rc = knock_keys_base(arena, prefix, environment, &base[home]);
+
+    for (i = 0; rc == KNOCK_OK && i < home; i++) {
+        rc = knock_keys_shard_base(arena, prefix, environment, i, &base[i]);
+    }
+
+    *bases = base;
+
+    return rc;
+}
+
+
+size_t
+knock_keys_shard(const knock_str_t *id, size_t nshards)
+{
+    return nshards > 1 ? knock_crc16(id->data, id->len) % nshards : 0;
 }
 
 

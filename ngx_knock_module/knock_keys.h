@@ -4,7 +4,8 @@
  * the same table.  Every key of an environment begins with
  * PREFIX:{ENVIRONMENT}:, one of the account with PREFIX:{@}:, and so they
  * stand in one slot; the braces of an id come after the tag's and count for
- * nothing.
+ * nothing.  Of an environment in several shards, users, objects, runs and
+ * marks begin with PREFIX:{ENVIRONMENT/SHARD}: instead.
  */
 
 #ifndef KNOCK_KEYS_H
@@ -59,6 +60,28 @@ typedef enum {
  */
 int knock_keys_base(knock_arena_t *arena, const knock_str_t *prefix,
     const knock_str_t *environment, knock_str_t *base);
+
+/* "prefix:{environment/shard}:", likewise */
+int knock_keys_shard_base(knock_arena_t *arena, const knock_str_t *prefix,
+    const knock_str_t *environment, size_t shard, knock_str_t *base);
+
+/*
+ * The bases of an environment's places in the arena: of its shards and behind
+ * them, where there are several, of the environment itself.  KNOCK_OK or
+ * KNOCK_ERROR: no memory.
+ */
+int knock_keys_places(knock_arena_t *arena, const knock_str_t *prefix,
+    const knock_str_t *environment, size_t nshards, knock_str_t **bases);
+
+/* how many places so many shards make */
+#define knock_keys_nplaces(nshards)  ((nshards) > 1 ? (nshards) + 1 : 1)
+
+/*
+ * The shard, from 0, of a user's or another recipient's id: CRC16 of its
+ * bytes, as Redis Cluster takes it of a key, modulo the number of shards.
+ * Where an entity stands follows from it: it must never change.
+ */
+size_t knock_keys_shard(const knock_str_t *id, size_t nshards);
 
 /*
  * A key in the arena: base, the table's text and, unless NULL, `of`.

@@ -26,6 +26,7 @@ typedef struct {
 #define KNOCK_MAX_VALUES        4000000     /* JSON values of one body */
 #define KNOCK_MAX_EVENT_NAME    512         /* bytes */
 #define KNOCK_MAX_ID            256         /* bytes */
+#define KNOCK_MAX_SHARDS        256         /* of an environment */
 #define KNOCK_MAX_MESSAGE_ID    255         /* characters */
 #define KNOCK_MAX_USER_BYTES    (256 * 1024)
 #define KNOCK_CHECK_BYTES       2048        /* as CHECK_BYTES in knock.lua */

@@ -9,6 +9,8 @@
 #define KNOCK_LIVE_DEPTH  (KNOCK_MAX_DEPTH + 2)
 
 
+static int knock_live_places(knock_arena_t *arena, knock_live_t *live,
+    const knock_str_t *prefix, size_t nshards);
 static int knock_live_endpoints(knock_arena_t *arena, knock_live_t *live,
     const knock_live_reply_t *reply);
 static int knock_live_field(knock_arena_t *arena, knock_endpoint_t *endpoint,
@@ -26,8 +28,8 @@ static int knock_live_action_cmp(const void *one, const void *two);
 
 int
 knock_live_build(knock_arena_t *arena, const knock_str_t *prefix,
-    const knock_str_t *environment, const knock_live_reply_t *reply,
-    knock_live_t **out)
+    const knock_str_t *environment, size_t nshards,
+    const knock_live_reply_t *reply, knock_live_t **out)
 {
     size_t             i;
     knock_map_t       *sources;
@@ -41,19 +43,9 @@ knock_live_build(knock_arena_t *arena, const knock_str_t *prefix,
 
     if (knock_arena_dup(arena, environment, &live->environment) != KNOCK_OK
         || knock_arena_dup(arena, &reply->version, &live->version) != KNOCK_OK
-        || knock_keys_base(arena, prefix, environment, &live->base)
-           != KNOCK_OK)
+        || knock_live_places(arena, live, prefix, nshards) != KNOCK_OK)
     {
         return KNOCK_ERROR;
-    }
-
-    for (i = 0; i < KNOCK_KEY_CATALOGUE; i++) {
-        if (knock_keys_make(arena, &live->base, (knock_key_e) i, NULL,
-                            &live->keys[i])
-            != KNOCK_OK)
-        {
-            return KNOCK_ERROR;
-        }
     }
 
     if (knock_live_endpoints(arena, live, reply) != KNOCK_OK) {
@@ -92,15 +84,58 @@ knock_live_build(knock_arena_t *arena, const knock_str_t *prefix,
 
 
 static int
+knock_live_places(knock_arena_t *arena, knock_live_t *live,
+    const knock_str_t *prefix, size_t nshards)
+{
+    size_t          i, key;
+    knock_str_t    *bases;
+    knock_place_t  *place;
+
+    live->nshards = nshards;
+    live->nplaces = knock_keys_nplaces(nshards);
+    live->home = live->nplaces - 1;
+
+    live->places = knock_arena_calloc(arena, live->nplaces,
+                                      sizeof(knock_place_t));
+
+    if (live->places == NULL
+        || knock_keys_places(arena, prefix, &live->environment, nshards,
+                             &bases)
+           != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    for (i = 0; i < live->nplaces; i++) {
+        place = &live->places[i];
+        place->base = bases[i];
+
+        for (key = 0; key < KNOCK_KEY_CATALOGUE; key++) {
+            if (knock_keys_make(arena, &place->base, (knock_key_e) key, NULL,
+                                &place->keys[key])
+                != KNOCK_OK)
+            {
+                return KNOCK_ERROR;
+            }
+        }
+    }
+
+    return KNOCK_OK;
+}
+
+
+static int
 knock_live_endpoints(knock_arena_t *arena, knock_live_t *live,
     const knock_live_reply_t *reply)
 {
-    size_t             i, len;
-    knock_map_t       *map;
-    knock_str_t        source, name;
-    unsigned char     *slash;
-    knock_endpoint_t  *endpoint;
+    size_t              i, len;
+    knock_map_t        *map;
+    knock_str_t         source, name;
+    unsigned char      *slash;
+    knock_endpoint_t   *endpoint;
+    const knock_str_t  *base;
 
+    base = &live->places[live->home].base;
     map = knock_map_create(arena, reply->nendpoints / 4);
 
     live->endpoints = knock_arena_calloc(arena, reply->nendpoints / 2 + 1,
@@ -141,12 +176,12 @@ knock_live_endpoints(knock_arena_t *arena, knock_live_t *live,
                 || endpoint->idle == NULL
                 || knock_arena_dup(arena, &source, &endpoint->source)
                    != KNOCK_OK
-                || knock_keys_make(arena, &live->base, KNOCK_KEY_CATALOGUE,
+                || knock_keys_make(arena, base, KNOCK_KEY_CATALOGUE,
                                    &source, &endpoint->catalogue) != KNOCK_OK
-                || knock_keys_make(arena, &live->base,
+                || knock_keys_make(arena, base,
                                    KNOCK_KEY_CATALOGUE_INFO, &source,
                                    &endpoint->catalogue_info) != KNOCK_OK
-                || knock_keys_make(arena, &live->base, KNOCK_KEY_LOG, &source,
+                || knock_keys_make(arena, base, KNOCK_KEY_LOG, &source,
                                    &endpoint->log) != KNOCK_OK
                 || knock_map_set(map, &endpoint->source, endpoint)
                    != KNOCK_OK)

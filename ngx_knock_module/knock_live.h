@@ -39,11 +39,26 @@ typedef struct {
 } knock_endpoint_t;
 
 
+/* a slot of Redis keys: of the environment itself, or of one of its shards */
+
+typedef struct {
+    knock_str_t         base;
+    knock_str_t         keys[KNOCK_KEY_CATALOGUE];  /* the whole ones */
+} knock_place_t;
+
+
 typedef struct {
     knock_str_t         environment;
     knock_str_t         version;
-    knock_str_t         base;           /* of its Redis keys */
-    knock_str_t         keys[KNOCK_KEY_CATALOGUE];  /* the whole ones */
+
+    /*
+     * The shards, and behind them home, the environment itself, where the
+     * configuration, the catalogue and the log stand.  One shard is home.
+     */
+    knock_place_t      *places;
+    size_t              nplaces;
+    size_t              nshards;
+    size_t              home;
 
     knock_endpoint_t   *endpoints;
     size_t              nendpoints;
@@ -76,14 +91,14 @@ typedef struct {
 
 /*
  * Builds the configuration in an arena of its own; the reply's bytes are
- * copied.  An action acts if it and its workflow are live and neither is
- * switched off; a document that does not compile is left out and counted.
- * Without a token an endpoint is left out.
+ * copied.  `nshards` is 1 or more.  An action acts if it and its workflow are
+ * live and neither is switched off; a document that does not compile is left
+ * out and counted.  Without a token an endpoint is left out.
  * KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_live_build(knock_arena_t *arena, const knock_str_t *prefix,
-    const knock_str_t *environment, const knock_live_reply_t *reply,
-    knock_live_t **live);
+    const knock_str_t *environment, size_t nshards,
+    const knock_live_reply_t *reply, knock_live_t **live);
 
 /* the endpoint of a token, or NULL */
 knock_endpoint_t *knock_live_endpoint(const knock_live_t *live,

@@ -12,6 +12,7 @@
 #define KNOCK_LOG_RUN             'r'
 #define KNOCK_LOG_NOT_IDENTIFIED  'n'
 #define KNOCK_LOG_TOO_LARGE       'l'
+#define KNOCK_LOG_BEFORE          'b'     /* either, by an earlier try */
 #define KNOCK_LOG_ACTION_END      ';'
 
 
@@ -325,7 +326,9 @@ knock_log_entry_verdicts(knock_log_work_t *work, const knock_json_t *action,
     if (v && v->type != KNOCK_JSON_NULL) {
         c = knock_log_entry_next(work);
 
-        if (c != KNOCK_LOG_ACTOR_KNOWN && c != KNOCK_LOG_ACTOR_UNKNOWN) {
+        if (c != KNOCK_LOG_ACTOR_KNOWN && c != KNOCK_LOG_ACTOR_UNKNOWN
+            && c != KNOCK_LOG_BEFORE)
+        {
             return KNOCK_DECLINED;
         }
 
@@ -480,6 +483,9 @@ knock_log_entry_skipped(unsigned char verdict)
 
     case KNOCK_LOG_TOO_LARGE:
         return "user_too_large";
+
+    case KNOCK_LOG_BEFORE:
+        return "applied_before";
 
     default:
         return NULL;

@@ -79,8 +79,12 @@ knock_preview_keys(knock_arena_t *arena, const knock_preview_in_t *in,
                                        sizeof(knock_str_t));
     preview->asked = knock_arena_calloc(arena, resolved->nrecipients + 1,
                                         sizeof(size_t));
+    preview->shards = knock_arena_calloc(arena, resolved->nrecipients + 1,
+                                         sizeof(size_t));
 
-    if (preview->keys == NULL || preview->asked == NULL) {
+    if (preview->keys == NULL || preview->asked == NULL
+        || preview->shards == NULL)
+    {
         return KNOCK_ERROR;
     }
 
@@ -108,11 +112,16 @@ static int
 knock_preview_ask(knock_arena_t *arena, const knock_preview_in_t *in,
     knock_preview_t *preview, const knock_ref_t *ref, size_t *asked)
 {
+    size_t  shard;
+
     if (ref->nupserts || knock_preview_identified(preview, ref)) {
         return KNOCK_OK;
     }
 
-    if (knock_keys_entity(arena, &in->base, &ref->collection, &ref->id,
+    shard = knock_keys_shard(&ref->id, in->nshards);
+    preview->shards[preview->nkeys] = shard;
+
+    if (knock_keys_entity(arena, &in->bases[shard], &ref->collection, &ref->id,
                           &preview->keys[preview->nkeys])
         != KNOCK_OK)
     {

@@ -21,7 +21,8 @@ typedef struct {
     const knock_json_t    *event;       /* the sample */
     knock_str_t            source;      /* that the sample would come from;
                                            data NULL: the action's own */
-    knock_str_t            base;        /* of the environment's Redis keys */
+    const knock_str_t     *bases;       /* of the Redis keys of each of the */
+    size_t                 nshards;     /* environment's shards */
     unsigned               identify_enabled:1;  /* there, for the source */
 } knock_preview_in_t;
 
@@ -38,6 +39,7 @@ typedef struct {
                                        actions act; id.data NULL: none */
 
     knock_str_t       *keys;        /* Redis keys of those that must exist */
+    size_t            *shards;      /* where each of these stands */
     size_t             nkeys;
     size_t            *asked;       /* for each recipient its place in keys,
                                        from 1, or 0 if it is sure to exist */

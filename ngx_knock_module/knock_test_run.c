@@ -178,7 +178,7 @@ knock_test_run_each(knock_arena_t *arena, const knock_test_run_in_t *in,
     const knock_trigger_t *trigger, knock_test_runs_t *runs,
     knock_error_t *err)
 {
-    size_t         i, bytes;
+    size_t         i, shard, bytes;
     knock_run_t    run;
     knock_ref_t    recipient;
     knock_str_t    message;
@@ -188,9 +188,10 @@ knock_test_run_each(knock_arena_t *arena, const knock_test_run_in_t *in,
     message.data = random;
 
     runs->keys = knock_arena_alloc(arena, runs->n * sizeof(knock_str_t));
+    runs->shards = knock_arena_alloc(arena, runs->n * sizeof(size_t));
     runs->runs = knock_arena_alloc(arena, runs->n * sizeof(knock_str_t));
 
-    if (runs->keys == NULL || runs->runs == NULL
+    if (runs->keys == NULL || runs->shards == NULL || runs->runs == NULL
         || knock_digest_random(random, KNOCK_RANDOM) != KNOCK_OK
         || knock_run_start(arena, trigger, &message, &run) != KNOCK_OK)
     {
@@ -216,7 +217,10 @@ knock_test_run_each(knock_arena_t *arena, const knock_test_run_in_t *in,
     for (i = 0; i < runs->n; i++) {
         recipient.id = runs->ids[i];
 
-        if (knock_keys_entity(arena, &in->base, &recipient.collection,
+        shard = knock_keys_shard(&recipient.id, in->nshards);
+        runs->shards[i] = shard;
+
+        if (knock_keys_entity(arena, &in->bases[shard], &recipient.collection,
                               &recipient.id, &runs->keys[i])
             != KNOCK_OK
             || knock_run_build(arena, &run, &recipient, &runs->runs[i])

@@ -14,7 +14,8 @@
 
 typedef struct {
     const knock_limits_t  *limits;
-    knock_str_t            base;        /* of the environment's Redis keys */
+    const knock_str_t     *bases;       /* of the Redis keys of each of the */
+    size_t                 nshards;     /* environment's shards */
     knock_str_t            environment;
     knock_str_t            workflow;
     uint64_t               now;         /* ms since 1970 */
@@ -30,6 +31,7 @@ typedef struct {
     size_t         n;
     knock_str_t   *ids;     /* of the distinct recipients, in order */
     knock_str_t   *keys;    /* the Redis keys of these users */
+    size_t        *shards;  /* where they stand */
     knock_str_t   *runs;    /* the documents of their runs */
 } knock_test_runs_t;
 

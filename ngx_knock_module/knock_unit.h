@@ -41,6 +41,7 @@ typedef struct {
     size_t            actor;        /* index in KEYS of a bare actor, or 0 */
     knock_enqueue_t  *enqueues;
     size_t            nenqueues;
+    size_t            room;         /* for so many */
 } knock_unit_action_t;
 
 
@@ -63,6 +64,7 @@ typedef struct {
     knock_str_t            key;         /* event key */
     knock_str_t            sample;      /* the event's text, or len 0 */
     knock_str_t            log;         /* document, or len 0: not logged */
+    knock_str_t            verdicts;    /* of shards, for the log; or len 0 */
 
     knock_op_t            *ops;
     size_t                 nops;
@@ -99,6 +101,8 @@ typedef struct {
     knock_unit_event_t    *events;
     size_t                 nevents;
     const knock_need_t    *need;        /* NULL: nothing has been merged */
+    int                    told;        /* Redis answers with the verdicts of
+                                           its actions, which home logs */
     size_t                 guard;       /* index of a user, or 0: it must be */
     knock_str_t            guard_etag;  /* as this says, "*": be there */
 } knock_unit_t;

@@ -8,10 +8,11 @@
 
 typedef struct {
     knock_arena_t             *arena;
-    knock_apply_t             *apply;
+    knock_parts_t             *parts;
     const knock_user_batch_t  *in;
 
-    knock_unit_t              *unit;
+    size_t                     nevents;         /* valid ones, up to now */
+    size_t                    *indexes;         /* of each in the list */
     knock_buf_t                errors;
     knock_str_t                updated_at;      /* now, as JSON */
 } knock_user_work_t;
@@ -33,7 +34,7 @@ static int knock_user_finish(knock_user_work_t *work, size_t n,
 
 
 int
-knock_user_add(knock_apply_t *apply, const knock_user_batch_t *in,
+knock_user_add(knock_parts_t *parts, const knock_user_batch_t *in,
     knock_received_t *received, knock_error_t *err)
 {
     size_t               n;
@@ -43,8 +44,8 @@ knock_user_add(knock_apply_t *apply, const knock_user_batch_t *in,
     memset(received, 0, sizeof(knock_received_t));
     memset(&work, 0, sizeof(knock_user_work_t));
 
-    work.arena = apply->arena;
-    work.apply = apply;
+    work.arena = parts->arena;
+    work.parts = parts;
     work.in = in;
 
     first = NULL;
@@ -110,20 +111,14 @@ knock_user_start(knock_user_work_t *work, size_t n)
 
     knock_buf_init(&work->errors, work->arena, 0);
 
-    work->unit = knock_arena_calloc(work->arena, 1, sizeof(knock_unit_t));
-    if (work->unit == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    work->unit->events = knock_arena_calloc(work->arena, n,
-                                            sizeof(knock_unit_event_t));
+    work->indexes = knock_arena_alloc(work->arena, n * sizeof(size_t));
 
     time = &work->updated_at;
 
     time->len = KNOCK_TIME_LEN + 2;
     time->data = knock_arena_alloc(work->arena, time->len);
 
-    if (work->unit->events == NULL || time->data == NULL) {
+    if (work->indexes == NULL || time->data == NULL) {
         return KNOCK_ERROR;
     }
 
@@ -169,7 +164,7 @@ knock_user_all(knock_user_work_t *work, const knock_json_t *v, size_t n,
         }
     }
 
-    return work->unit->nevents ? KNOCK_OK : KNOCK_ERROR;
+    return work->nevents ? KNOCK_OK : KNOCK_ERROR;
 }
 
 
@@ -261,41 +256,49 @@ static int
 knock_user_event(knock_user_work_t *work, const knock_upsert_t *upsert,
     size_t index)
 {
+    size_t               place, entity, n;
     knock_op_t          *op;
-    knock_str_t          key;
+    knock_unit_t        *unit;
     knock_unit_event_t  *out;
 
-    op = knock_arena_calloc(work->arena, 1, sizeof(knock_op_t));
+    n = work->nevents++;
+    work->indexes[n] = index;
+
+    place = knock_parts_place(work->parts, &upsert->id);
+
+    if (work->parts->parts[place].done) {
+        return KNOCK_OK;
+    }
+
+    out = knock_parts_event(work->parts, place, n);
+    entity = knock_parts_entity(work->parts, place, &upsert->collection,
+                                &upsert->id);
+
+    if (out == NULL || entity == 0) {
+        return KNOCK_ERROR;
+    }
+
+    op = knock_parts_op(work->parts, place);
 
     if (op == NULL
         || knock_entity_stored(work->arena, upsert, &work->updated_at,
                                &op->upsert)
-           != KNOCK_OK
-        || knock_keys_entity(work->arena, &work->apply->live->base,
-                             &upsert->collection, &upsert->id, &key)
            != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }
 
-    op->entity = knock_apply_key(work->apply, &key);
+    op->entity = entity;
     op->kind = KNOCK_OP_EVENT;
 
-    if (op->entity == 0) {
-        return KNOCK_ERROR;
-    }
-
     if (work->in->id.data && work->in->guard_etag.len) {
-        work->unit->guard = op->entity;
-        work->unit->guard_etag = work->in->guard_etag;
+        unit = &work->parts->parts[place].unit;
+        unit->guard = entity;
+        unit->guard_etag = work->in->guard_etag;
     }
-
-    out = &work->unit->events[work->unit->nevents++];
 
     out->index = index;
     out->status = KNOCK_STATUS_PROCESSED;
-    out->ops = op;
-    out->nops = 1;
 
     return KNOCK_OK;
 }
@@ -305,45 +308,14 @@ static int
 knock_user_finish(knock_user_work_t *work, size_t n,
     knock_received_t *received)
 {
-    size_t         i;
-    knock_unit_t  *unit;
-
-    unit = work->unit;
-
     if (knock_buf_str(&work->errors, &received->errors) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    received->nevents = unit->nevents;
+    received->nevents = work->nevents;
+    received->indexes = work->nevents < n ? work->indexes : NULL;
 
-    if (unit->nevents < n) {
-        received->indexes = knock_arena_alloc(work->arena, unit->nevents
-                                                           * sizeof(size_t));
-        if (received->indexes == NULL) {
-            return KNOCK_ERROR;
-        }
-
-        for (i = 0; i < unit->nevents; i++) {
-            received->indexes[i] = unit->events[i].index;
-        }
-    }
-
-    if (work->in->need
-        && knock_unit_fold(work->arena, unit, work->in->need,
-                           work->apply->values)
-           != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    if (knock_unit_expect(work->arena, unit, &received->statuses,
-                          &received->runs)
-        != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    return knock_apply_add(work->apply, unit);
+    return knock_parts_add(work->parts);
 }
 
 

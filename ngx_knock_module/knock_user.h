@@ -19,21 +19,21 @@ typedef struct {
     knock_str_t            guard_etag;  /* that the one user must have, as
                                            knock_apply takes it; len 0: any */
     uint64_t               now;     /* ms since 1970 */
-    const knock_need_t    *need;    /* NULL: the first time */
 } knock_user_batch_t;
 
 
 /*
- * Adds a unit to the call with one event for each user: status "processed",
- * unmarked, in no catalogue and no log.  A user is an object, in a list with
- * an "id"; its other members are properties in Knock's own names, of which
- * only those given change, null included.  "updated_at" is left out, as is
- * "collection", which may only be "$users" or null, and beside an id from
- * elsewhere "id", which must be the same then.
+ * Adds the parts of the users to their calls, with one event for each user:
+ * status "processed", unmarked, in no catalogue and no log, and so not at
+ * home.  A user is an object, in a list with an "id"; its other members are
+ * properties in Knock's own names, of which only those given change, null
+ * included.  "updated_at" is left out, as is "collection", which may only be
+ * "$users" or null, and beside an id from elsewhere "id", which must be the
+ * same then.
  *
- * The call's arena is used for all; tokens, strings and need must live as long
- * as the call.  As a body of events, users can be added again with what Redis
- * said of the objects to be merged.
+ * The arena of the parts is used for all; tokens, strings and needs must live
+ * as long as the calls.  As a body of events, users can be added again with
+ * what Redis said of the objects to be merged.
  *
  * Users of a list that are invalid are told in received->errors and the others
  * are added.  KNOCK_OK; or KNOCK_ERROR: nothing has been added, and
@@ -41,7 +41,7 @@ typedef struct {
  * all of the list), KNOCK_E_INVALID_BODY (no list, or an empty one),
  * KNOCK_E_BATCH_TOO_LARGE (over limits->max_batch), KNOCK_E_INTERNAL.
  */
-int knock_user_add(knock_apply_t *apply, const knock_user_batch_t *in,
+int knock_user_add(knock_parts_t *parts, const knock_user_batch_t *in,
     knock_received_t *received, knock_error_t *err);
 
 /*

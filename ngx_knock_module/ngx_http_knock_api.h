@@ -53,6 +53,11 @@ struct ngx_http_knock_api_s {
     size_t                       nenvironments;
     knock_str_t                 *bases;         /* of their Redis keys */
 
+    const knock_str_t           *home;          /* one of these, and of its */
+    knock_str_t                 *places;        /* shards and itself: see */
+    size_t                       nshards;       /* knock_keys_places() */
+    void                        *telling;       /* of a change */
+
     /* the step under way */
 
     ngx_http_knock_api_step_pt   next;
@@ -128,6 +133,34 @@ const knock_str_t *ngx_http_knock_api_base(ngx_http_knock_api_t *api,
 knock_str_t ngx_http_knock_api_random(ngx_http_knock_api_t *api, size_t n);
 
 
+/* ngx_http_knock_api_places.c */
+
+/*
+ * Finds the environment of the request (or this one): fills in api->home,
+ * places and nshards.  NGX_OK, or NGX_DONE: the request has been answered.
+ */
+ngx_int_t ngx_http_knock_api_places(ngx_http_knock_api_t *api);
+ngx_int_t ngx_http_knock_api_places_of(ngx_http_knock_api_t *api,
+    const knock_str_t *environment);
+
+/*
+ * Puts what the shards said, a byte for each of theirs of `n` things, into the
+ * order of the things; `given` has a string for each shard that has any.
+ * NGX_OK, or NGX_ERROR: no memory, or they said too much or too little.
+ */
+ngx_int_t ngx_http_knock_api_gather(ngx_http_knock_api_t *api,
+    const size_t *shards, size_t n, const knock_str_t *given,
+    knock_str_t *gathered);
+
+/*
+ * Before a change of the configuration is answered, tells it to the shards:
+ * NGX_OK, and the answer follows; NGX_DECLINED, there is nothing to tell;
+ * NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_knock_api_tell(ngx_http_knock_api_t *api,
+    ngx_uint_t status, const knock_str_t *json, const knock_str_t *etag);
+
+
 /* the calls, by resource: each begins its first step, or answers */
 
 /* ngx_http_knock_api_sources.c */
@@ -138,6 +171,11 @@ void ngx_http_knock_api_actions(ngx_http_knock_api_t *api);
 void ngx_http_knock_api_commits(ngx_http_knock_api_t *api);
 /* ngx_http_knock_api_users.c */
 void ngx_http_knock_api_users(ngx_http_knock_api_t *api);
+/* ngx_http_knock_api_user_list.c */
+void ngx_http_knock_api_user_list(ngx_http_knock_api_t *api);
+/* ngx_http_knock_api_runs.c */
+void ngx_http_knock_api_run_list(ngx_http_knock_api_t *api);
+void ngx_http_knock_api_test(ngx_http_knock_api_t *api);
 
 
 #endif /* _NGX_HTTP_KNOCK_API_H_INCLUDED_ */

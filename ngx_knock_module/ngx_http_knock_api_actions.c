@@ -266,12 +266,12 @@ ngx_http_knock_api_preview_endpoint(ngx_http_knock_api_t *api,
 {
     knock_str_t                 source;
     knock_preview_in_t         *in;
-    const knock_str_t          *base;
     const knock_json_t         *v;
     ngx_http_knock_loc_conf_t  *klcf;
 
-    base = ngx_http_knock_api_base(api, &api->req.preview_environment);
-    if (base == NULL) {
+    if (ngx_http_knock_api_places_of(api, &api->req.preview_environment)
+        != NGX_OK)
+    {
         return;
     }
 
@@ -290,15 +290,16 @@ ngx_http_knock_api_preview_endpoint(ngx_http_knock_api_t *api,
     in->limits = &klcf->limits;
     in->action = action;
     in->event = api->req.event;
-    in->base = *base;
+    in->bases = api->places;
+    in->nshards = api->nshards;
 
     api->data = in;
 
     ngx_http_knock_api_step(api, ngx_http_knock_api_preview_resolve);
 
     ngx_http_knock_api_function(api, "knock_endpoint_get");
-    ngx_http_knock_api_key(api, base, KNOCK_KEY_ENDPOINTS, NULL);
-    ngx_http_knock_api_key(api, base, KNOCK_KEY_CATALOGUE, &source);
+    ngx_http_knock_api_key(api, api->home, KNOCK_KEY_ENDPOINTS, NULL);
+    ngx_http_knock_api_key(api, api->home, KNOCK_KEY_CATALOGUE, &source);
     ngx_http_knock_api_arg(api, &source);
     ngx_http_knock_api_arg(api, &api->req.preview_environment);
     ngx_http_knock_api_arg(api, &api->url);
@@ -311,7 +312,7 @@ ngx_http_knock_api_preview_endpoint(ngx_http_knock_api_t *api,
 static void
 ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api)
 {
-    size_t               i;
+    size_t               i, n, shard;
     knock_json_t        *endpoint;
     knock_error_t        err;
     knock_preview_t     *preview;
@@ -356,13 +357,27 @@ ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api)
 
     ngx_http_knock_api_step(api, ngx_http_knock_api_preview_done);
 
-    ngx_http_knock_api_function(api, "knock_exists");
+    for (shard = 0; shard < api->nshards; shard++) {
 
-    for (i = 0; i < preview->nkeys; i++) {
-        ngx_http_knock_api_raw_key(api, &preview->keys[i]);
+        for (i = 0, n = 0; i < preview->nkeys; i++) {
+            n += preview->shards[i] == shard;
+        }
+
+        if (n == 0) {
+            continue;
+        }
+
+        ngx_http_knock_api_function(api, "knock_exists");
+
+        for (i = 0; i < preview->nkeys; i++) {
+            if (preview->shards[i] == shard) {
+                ngx_http_knock_api_raw_key(api, &preview->keys[i]);
+            }
+        }
+
+        ngx_http_knock_api_send(api);
     }
 
-    ngx_http_knock_api_send(api);
     ngx_http_knock_api_sent(api);
 }
 
@@ -370,10 +385,27 @@ ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api)
 static void
 ngx_http_knock_api_preview_done(ngx_http_knock_api_t *api)
 {
-    knock_str_t  json;
+    size_t            i;
+    knock_str_t       json, *given, exists;
+    knock_preview_t  *preview;
 
-    if (knock_preview_json(api->arena, api->data, &api->replies->str, &json)
-        != KNOCK_OK)
+    preview = api->data;
+
+    given = knock_arena_calloc(api->arena, api->nreplies + 1,
+                               sizeof(knock_str_t));
+    if (given == NULL) {
+        ngx_http_knock_api_memory(api);
+        return;
+    }
+
+    for (i = 0; i < api->nreplies; i++) {
+        given[i] = api->replies[i].str;
+    }
+
+    if (ngx_http_knock_api_gather(api, preview->shards, preview->nkeys, given,
+                                  &exists)
+        != NGX_OK
+        || knock_preview_json(api->arena, preview, &exists, &json) != KNOCK_OK)
     {
         ngx_http_knock_api_memory(api);
         return;

@@ -448,6 +448,16 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
+    switch (ngx_http_knock_api_tell(api, status, json, etag)) {
+
+    case NGX_OK:
+        return;
+
+    case NGX_ERROR:
+        ngx_http_knock_api_memory(api);
+        return;
+    }
+
     r = api->request;
     c = r->connection;
 

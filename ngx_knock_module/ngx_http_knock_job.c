@@ -9,6 +9,8 @@
 
 static ngx_http_knock_job_t *ngx_http_knock_job_alloc(
     ngx_http_knock_worker_t *worker);
+static ngx_int_t ngx_http_knock_job_apply(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, knock_error_t *err);
 static void ngx_http_knock_job_cleanup(void *data);
 static void ngx_http_knock_job_gone(ngx_http_knock_job_t *job);
 
@@ -123,11 +125,13 @@ ngx_http_knock_job_admit(ngx_http_request_t *r, knock_error_t *err)
 
 void
 ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
-    const knock_received_t *received)
+    const knock_parts_t *parts, const knock_received_t *received)
 {
-    size_t   i, n;
+    size_t               i, n;
+    const knock_part_t  *home;
 
     n = received->nevents;
+    home = &parts->parts[parts->live->home];
 
     if (job->kinds != job->few) {
         ngx_free(job->kinds);
@@ -144,7 +148,7 @@ ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
     for (i = 0; i < n; i++) {
         job->kinds[i] = (u_char)
                         (knock_metrics_event(received->types[i],
-                                             received->statuses.data[i])
+                                             home->unit.events[i].status)
                          - KNOCK_CELL_EVENTS);
     }
 
@@ -153,28 +157,15 @@ ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
 
 
 void
-ngx_http_knock_job_process(ngx_http_knock_job_t *job, const knock_need_t *need)
+ngx_http_knock_job_process(ngx_http_knock_job_t *job)
 {
-    ngx_int_t              rc;
     knock_error_t          err;
     ngx_http_knock_env_t  *env;
 
     env = job->type->find(job, &err);
 
-    if (env) {
-        rc = ngx_http_knock_apply(job, env, need, &err);
-
-        if (rc == NGX_OK) {
-            return;
-        }
-
-        if (rc == NGX_ERROR) {
-            ngx_http_knock_complain_memory(job->worker, "a request");
-
-            (void) knock_error_memory(&err);
-            ngx_http_knock_job_refuse(job, &err);
-            return;
-        }
+    if (env && ngx_http_knock_job_apply(job, env, &err) != NGX_DECLINED) {
+        return;
     }
 
     /* a refusal has to stand by what is live now, not by what is cached */
@@ -188,6 +179,42 @@ ngx_http_knock_job_process(ngx_http_knock_job_t *job, const knock_need_t *need)
 }
 
 
+void
+ngx_http_knock_job_continue(ngx_http_knock_job_t *job)
+{
+    knock_error_t  err;
+
+    if (ngx_http_knock_job_apply(job, job->shards->env, &err)
+        == NGX_DECLINED)
+    {
+        ngx_http_knock_job_refuse(job, &err);
+    }
+}
+
+
+/* NGX_OK; or NGX_DECLINED with *err filled in: the job is to be refused */
+
+static ngx_int_t
+ngx_http_knock_job_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
+    knock_error_t *err)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_knock_apply(job, env, err);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_knock_complain_memory(job->worker, "a request");
+
+        (void) knock_error_memory(err);
+        ngx_http_knock_job_refuse(job, err);
+
+        return NGX_OK;
+    }
+
+    return rc;
+}
+
+
 /* the request goes, its client has gone or has been answered */
 
 static void
@@ -195,17 +222,36 @@ ngx_http_knock_job_cleanup(void *data)
 {
     ngx_http_knock_job_t *job = data;
 
+    ngx_uint_t              i, n;
+    ngx_http_knock_part_t  *parts;
+
     ngx_http_knock_job_gone(job);
 
     if (job->state == NGX_HTTP_KNOCK_WAITING) {
         ngx_queue_remove(&job->queue);
         ngx_http_knock_job_free(job);
+        return;
+    }
 
-    } else if (job->state == NGX_HTTP_KNOCK_COLLECTED) {
+    if (job->state != NGX_HTTP_KNOCK_APPLYING) {
+        return;
+    }
 
-        /* the call still points into the request: it has to go out now */
+    /* calls that still point into the request have to go out now */
 
-        ngx_http_knock_apply_flush(job->env);
+    parts = job->shards ? job->shards->links : &job->part;
+    n = job->shards ? job->shards->nplaces : 1;
+
+    job->pending++;
+
+    for (i = 0; i < n; i++) {
+        if (parts[i].collected) {
+            ngx_http_knock_call_flush(parts[i].group);
+        }
+    }
+
+    if (--job->pending == 0) {
+        ngx_http_knock_settle_job(job);
     }
 }
 
@@ -225,7 +271,7 @@ ngx_http_knock_job_gone(ngx_http_knock_job_t *job)
     }
 
     job->request = NULL;
-    ngx_memzero(&job->received.statuses, sizeof(knock_str_t));
+    job->part.statuses.data = NULL;
 }
 
 
@@ -238,6 +284,10 @@ ngx_http_knock_job_free(ngx_http_knock_job_t *job)
 
     if (job->request) {
         *job->cleanup = NULL;
+    }
+
+    if (job->shards) {
+        ngx_http_knock_shards_free(worker, job->shards);
     }
 
     if (job->kinds != job->few) {
@@ -273,6 +323,8 @@ ngx_http_knock_job_free_all(ngx_http_knock_worker_t *worker)
     }
 
     worker->nfree = 0;
+
+    ngx_http_knock_shards_free_all(worker);
 }
 
 

@@ -2,17 +2,13 @@
 #include "ngx_http_knock_worker.h"
 
 
-#define NGX_HTTP_KNOCK_LIVE_ARENA   4096
-#define NGX_HTTP_KNOCK_GROUP_ARENA  (64 * 1024)
+#define NGX_HTTP_KNOCK_LIVE_ARENA  4096
 
 
 static void ngx_http_knock_live_environments_handler(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 static void ngx_http_knock_live_failed(ngx_http_knock_worker_t *worker,
     ngx_str_t *why);
-static ngx_http_knock_env_t *ngx_http_knock_live_env(
-    ngx_http_knock_worker_t *worker, const char *name, size_t len);
-static void ngx_http_knock_live_env_free(ngx_http_knock_env_t *env);
 static ngx_int_t ngx_http_knock_live_ask(ngx_http_knock_env_t *env);
 static void ngx_http_knock_live_handler(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
@@ -66,6 +62,7 @@ ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker)
     }
 
     worker->refresh_failed = 0;
+    worker->refreshes++;
 
     /* so that an answer that comes while others are asked ends nothing */
     worker->pending = 1;
@@ -159,7 +156,7 @@ ngx_http_knock_live_environments_handler(void *data,
             continue;
         }
 
-        env = ngx_http_knock_live_env(worker, name->str, name->len);
+        env = ngx_http_knock_env_get(worker, name->str, name->len);
 
         if (env == NULL) {
             ngx_http_knock_live_failed(worker, &ngx_http_knock_live_unasked);
@@ -185,7 +182,7 @@ ngx_http_knock_live_environments_handler(void *data,
         env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
 
         if (!env->listed && !env->asked) {
-            ngx_http_knock_live_env_free(env);
+            ngx_http_knock_env_free(env);
         }
     }
 
@@ -217,81 +214,6 @@ ngx_http_knock_live_failed(ngx_http_knock_worker_t *worker, ngx_str_t *why)
     }
 
     worker->refresh_failed = 1;
-}
-
-
-static ngx_http_knock_env_t *
-ngx_http_knock_live_env(ngx_http_knock_worker_t *worker, const char *name,
-    size_t len)
-{
-    ngx_queue_t           *q;
-    ngx_http_knock_env_t  *env;
-
-    for (q = ngx_queue_head(&worker->envs);
-         q != ngx_queue_sentinel(&worker->envs);
-         q = ngx_queue_next(q))
-    {
-        env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
-
-        if (env->name.len == len && ngx_memcmp(env->name.data, name, len) == 0)
-        {
-            return env;
-        }
-    }
-
-    env = ngx_calloc(sizeof(ngx_http_knock_env_t) + len, worker->log);
-    if (env == NULL) {
-        return NULL;
-    }
-
-    env->arena = knock_arena_create(NGX_HTTP_KNOCK_GROUP_ARENA);
-    if (env->arena == NULL) {
-        ngx_free(env);
-        return NULL;
-    }
-
-    env->worker = worker;
-    env->name.len = len;
-    env->name.data = (u_char *) env + sizeof(ngx_http_knock_env_t);
-    ngx_memcpy(env->name.data, name, len);
-
-    ngx_queue_init(&env->jobs);
-    ngx_queue_insert_tail(&worker->envs, &env->queue);
-
-    return env;
-}
-
-
-static void
-ngx_http_knock_live_env_free(ngx_http_knock_env_t *env)
-{
-    ngx_http_knock_apply_flush(env);
-
-    ngx_queue_remove(&env->queue);
-
-    knock_arena_destroy(env->live_arena);
-    knock_arena_destroy(env->arena);
-
-    ngx_free(env);
-}
-
-
-void
-ngx_http_knock_live_destroy(ngx_http_knock_worker_t *worker)
-{
-    ngx_http_knock_env_t  *env;
-
-    while (!ngx_queue_empty(&worker->envs)) {
-        env = ngx_queue_data(ngx_queue_head(&worker->envs),
-                             ngx_http_knock_env_t, queue);
-
-        ngx_queue_remove(&env->queue);
-
-        knock_arena_destroy(env->live_arena);
-        knock_arena_destroy(env->arena);
-
-        ngx_free(env);
-    }
 }
 
 
@@ -382,6 +304,9 @@ ngx_http_knock_live_handler(void *data, ngx_http_knock_redis_status_e status,
                && ngx_http_knock_live_build(env, reply) != NGX_OK)
     {
         ngx_http_knock_live_failed(worker, why);
+
+    } else {
+        env->read_at = worker->refreshes;
     }
 
     worker->pending--;
@@ -395,10 +320,11 @@ ngx_http_knock_live_handler(void *data, ngx_http_knock_redis_status_e status,
 static ngx_int_t
 ngx_http_knock_live_build(ngx_http_knock_env_t *env, redisReply *reply)
 {
-    knock_str_t          prefix, name;
-    knock_live_t        *live;
-    knock_arena_t       *arena, *scratch;
-    knock_live_reply_t   lr;
+    knock_str_t               prefix, name;
+    knock_live_t             *live;
+    knock_arena_t            *arena, *scratch;
+    knock_live_reply_t        lr;
+    ngx_http_knock_config_t  *config;
 
     if (reply->elements != 5 || reply->element[0]->type != REDIS_REPLY_STRING)
     {
@@ -409,6 +335,11 @@ ngx_http_knock_live_build(ngx_http_knock_env_t *env, redisReply *reply)
     scratch = knock_arena_create(NGX_HTTP_KNOCK_LIVE_ARENA);
 
     if (arena == NULL || scratch == NULL) {
+        goto failed;
+    }
+
+    config = knock_arena_alloc(arena, sizeof(ngx_http_knock_config_t));
+    if (config == NULL) {
         goto failed;
     }
 
@@ -426,7 +357,8 @@ ngx_http_knock_live_build(ngx_http_knock_env_t *env, redisReply *reply)
                                        &lr.actions, &lr.nactions) != NGX_OK
         || ngx_http_knock_live_strings(scratch, reply->element[4],
                                        &lr.toggles, &lr.ntoggles) != NGX_OK
-        || knock_live_build(arena, &prefix, &name, &lr, &live) != KNOCK_OK)
+        || knock_live_build(arena, &prefix, &name, env->worker->conf->shards,
+                            &lr, &live) != KNOCK_OK)
     {
         goto failed;
     }
@@ -443,11 +375,15 @@ ngx_http_knock_live_build(ngx_http_knock_env_t *env, redisReply *reply)
 
     /* what has been collected goes by the configuration it was made from */
 
-    ngx_http_knock_apply_flush(env);
+    ngx_http_knock_call_flush_env(env);
 
-    knock_arena_destroy(env->live_arena);
+    ngx_http_knock_env_release(env->config);
 
-    env->live_arena = arena;
+    config->refs = 1;
+    config->arena = arena;
+    config->live = live;
+
+    env->config = config;
     env->live = live;
 
     return NGX_OK;
@@ -524,7 +460,7 @@ ngx_http_knock_live_done(ngx_http_knock_worker_t *worker)
         }
 
         job->confirmed = 1;
-        ngx_http_knock_job_process(job, NULL);
+        ngx_http_knock_job_process(job);
     }
 
     if (worker->pending == 0 && !ngx_queue_empty(&worker->waiting)) {

@@ -180,6 +180,7 @@ ngx_http_knock_scrape_cleanup(void *data)
 static ngx_int_t
 ngx_http_knock_scrape_ask(ngx_http_knock_scrape_t *scrape)
 {
+    size_t                   i;
     ngx_uint_t               n;
     ngx_queue_t             *q;
     knock_str_t              words[2];
@@ -222,10 +223,13 @@ ngx_http_knock_scrape_ask(ngx_http_knock_scrape_t *scrape)
         }
 
         knock_str_set(&words[0], "LLEN");
-        words[1] = env->live->keys[KNOCK_KEY_RUNS];
 
-        if (ngx_http_knock_scrape_command(asked, words, 2) != NGX_OK) {
-            asked->failed = 1;
+        for (i = 0; i < env->live->nshards; i++) {
+            words[1] = env->live->places[i].keys[KNOCK_KEY_RUNS];
+
+            if (ngx_http_knock_scrape_command(asked, words, 2) != NGX_OK) {
+                asked->failed = 1;
+            }
         }
     }
 

@@ -40,6 +40,11 @@ static ngx_conf_enum_t  ngx_http_knock_event_logs[] = {
 };
 
 
+static ngx_conf_num_bounds_t  ngx_http_knock_shards_bounds = {
+    ngx_conf_check_num_bounds, 1, KNOCK_MAX_SHARDS
+};
+
+
 static ngx_command_t  ngx_http_knock_commands[] = {
 
     { ngx_string("knock_redis"),
@@ -55,6 +60,13 @@ static ngx_command_t  ngx_http_knock_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_knock_main_conf_t, prefix),
       &ngx_http_knock_prefix_post },
+
+    { ngx_string("knock_shards"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_knock_main_conf_t, shards),
+      &ngx_http_knock_shards_bounds },
 
     { ngx_string("knock_dedupe_window"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -230,6 +242,7 @@ ngx_http_knock_create_main_conf(ngx_conf_t *cf)
     }
 
     conf->pool = cf->pool;
+    conf->shards = NGX_CONF_UNSET_UINT;
     conf->dedupe_window = NGX_CONF_UNSET_MSEC;
     conf->event_log_length = NGX_CONF_UNSET_UINT;
     conf->catalogue_length = NGX_CONF_UNSET_UINT;
@@ -248,6 +261,7 @@ ngx_http_knock_init_main_conf(ngx_conf_t *cf, void *conf)
         ngx_str_set(&kmcf->prefix, "knock");
     }
 
+    ngx_conf_init_uint_value(kmcf->shards, 1);
     ngx_conf_init_msec_value(kmcf->dedupe_window, 24 * 60 * 60 * 1000);
     ngx_conf_init_uint_value(kmcf->event_log_length, 1000);
     ngx_conf_init_uint_value(kmcf->catalogue_length, 1000);

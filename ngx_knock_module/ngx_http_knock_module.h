@@ -24,6 +24,7 @@ typedef struct {
     ngx_pool_t                   *pool;             /* the cycle's */
     ngx_http_knock_redis_conf_t  *redis;            /* NULL: not configured */
     ngx_str_t                     prefix;
+    ngx_uint_t                    shards;           /* of an environment */
     ngx_msec_t                    dedupe_window;
     ngx_uint_t                    event_log_length;
     ngx_uint_t                    catalogue_length;

@@ -27,8 +27,7 @@ static void ngx_http_knock_webhook_body_handler(ngx_http_request_t *r);
 static ngx_http_knock_env_t *ngx_http_knock_webhook_find(
     ngx_http_knock_job_t *job, knock_error_t *err);
 static int ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
-    ngx_http_knock_env_t *env, const knock_need_t *need,
-    knock_received_t *received, knock_error_t *err);
+    knock_parts_t *parts, knock_received_t *received, knock_error_t *err);
 static void ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
     const knock_str_t *statuses, uint64_t runs);
 static void ngx_http_knock_webhook_refused(ngx_http_knock_job_t *job,
@@ -127,7 +126,7 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
         r->read_event_handler = ngx_http_test_reading;
     }
 
-    ngx_http_knock_job_process(job, NULL);
+    ngx_http_knock_job_process(job);
 
     return;
 
@@ -177,8 +176,7 @@ ngx_http_knock_webhook_find(ngx_http_knock_job_t *job, knock_error_t *err)
 
 static int
 ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
-    ngx_http_knock_env_t *env, const knock_need_t *need,
-    knock_received_t *received, knock_error_t *err)
+    knock_parts_t *parts, knock_received_t *received, knock_error_t *err)
 {
     ngx_time_t                 *tp;
     knock_receive_t             in;
@@ -205,13 +203,12 @@ ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
     in.endpoint = webhook->endpoint;
     in.signature = webhook->signature;
     in.body = webhook->body;
-    in.need = need;
 
-    if (knock_receive(&env->apply, &in, received, err) != KNOCK_OK) {
+    if (knock_receive(parts, &in, received, err) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    ngx_http_knock_job_kinds(job, received);
+    ngx_http_knock_job_kinds(job, parts, received);
 
     return KNOCK_OK;
 }

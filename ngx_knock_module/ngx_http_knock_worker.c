@@ -51,11 +51,12 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
     }
 
     ngx_queue_init(&worker->free);
+    ngx_queue_init(&worker->free_shards);
     ngx_queue_init(&worker->envs);
     ngx_queue_init(&worker->waiting);
     ngx_queue_init(&worker->refreshing);
 
-    worker->flush.handler = ngx_http_knock_apply_flush_handler;
+    worker->flush.handler = ngx_http_knock_call_flush_handler;
     worker->flush.data = worker;
     worker->flush.log = cycle->log;
 
@@ -153,7 +154,7 @@ ngx_http_knock_worker_destroy(ngx_http_knock_main_conf_t *kmcf)
         ngx_delete_posted_event(&worker->destroy);
     }
 
-    ngx_http_knock_live_destroy(worker);
+    ngx_http_knock_env_destroy_all(worker);
     ngx_http_knock_job_free_all(worker);
     knock_arena_destroy(worker->answer);
 

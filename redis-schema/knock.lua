@@ -21,10 +21,12 @@
 -- element is an integer.
 --
 
-local VERSION = 3
+local VERSION = 4
 
--- the oldest caller whose arguments knock_apply can read
+-- the oldest caller whose arguments can be read by knock_apply, and by what
+-- reads and tests runs
 local APPLY_SINCE = 3
+local RUNS_SINCE = 4
 
 -- unpack() is bounded by Lua's C stack
 local CHUNK = 4000
@@ -293,15 +295,75 @@ local function valid_key(key)
 end
 
 
+-- what a version is made of: seconds, microseconds, count; zeros if it is none
+
+local function version_parts(version)
+    local s, us, n = string.match(version or '', '^(%d+)%.(%d+)%-(%d+)$')
+
+    return tonumber(s) or 0, tonumber(us) or 0, tonumber(n) or 0
+end
+
+
 -- A version is never used twice, not even after a flush or a failover that
--- lost the newest writes: it carries the time.
+-- lost the newest writes: it carries the time.  It never goes back, whatever
+-- the clock does, so that of two versions the newer one can be told.
 
 local function bump_version(key)
     local t = redis.call('TIME')
-    local n = tonumber(string.match(redis.call('GET', key) or '', '%-(%d+)$'))
+    local s, us, n = version_parts(redis.call('GET', key))
+    local now, now_us = tonumber(t[1]), tonumber(t[2])
 
-    redis.call('SET', key, string.format('%s.%06d-%.0f', t[1], t[2],
-                                         (n or 0) + 1))
+    if now < s or (now == s and now_us < us) then
+        now, now_us = s, us
+    end
+
+    redis.call('SET', key, string.format('%.0f.%06d-%.0f', now, now_us, n + 1))
+end
+
+
+local function is_newer(version, than)
+    local s, us, n = version_parts(version)
+    local s0, us0, n0 = version_parts(than)
+
+    if s ~= s0 then
+        return s > s0
+    end
+
+    if us ~= us0 then
+        return us > us0
+    end
+
+    return n > n0
+end
+
+
+-- A shard has the version of the environment's configuration too, so that an
+-- event that comes after a change finds it there.  It takes a newer one from
+-- whoever has one, and `version` in place of `seen`, which the environment has
+-- lost (it was read after `seen` was found here).  Gives whether `version` is
+-- the shard's now, and the shard's.
+
+local function follow(key, version, seen)
+    local own = redis.call('GET', key) or '0'
+
+    if own ~= version and (own == seen or is_newer(version, own)) then
+        redis.call('SET', key, version)
+        own = version
+    end
+
+    return own == version, own
+end
+
+
+-- KEYS: version of a shard
+-- ARGV: library version, version of the environment, what the shard had
+--       before that was read
+-- Gives the shard's version.
+
+local function version_follow(keys, args)
+    local _, own = follow(keys[1], args[2], args[3])
+
+    return own
 end
 
 
@@ -1651,56 +1713,38 @@ end
 
 
 -- KEYS: runs
--- ARGV: library version, limit, cursor
--- Answers a page, newest first, paged by place.
+-- ARGV: library version, how many are wanted, how many come before these
+-- Gives the length of the list, when the oldest run was enqueued, as JSON, and
+-- then, newest first, of each run when it was enqueued, as JSON, and the run.
+-- More than PAGE_BYTES end the page.
 
 local function run_page(keys, args)
-    local offset = page_offset(args[3])
-
-    if not offset then
-        return bad_cursor(args[3])
-    end
-
-    local limit = page_length(args[2])
+    local place = math.floor(tonumber(args[3]) or 0)
+    local last = place + page_length(args[2]) - 1
     local length = redis.call('LLEN', keys[1])
     local oldest = redis.call('LINDEX', keys[1], 0)
-    local items, bytes, cursor = {}, 0, 'null'
+    local reply = { length, oldest and enqueued_at(oldest) or 'null' }
+    local bytes = 0
 
-    for place = offset, length - 1 do
-        if #items == limit or bytes >= PAGE_BYTES then
-            cursor = '"' .. ms_string(place) .. '"'
-            break
-        end
-
+    while place <= last and place < length and bytes < PAGE_BYTES do
         local run = redis.call('LINDEX', keys[1], -1 - place)
 
-        items[#items + 1] = run
+        reply[#reply + 1] = enqueued_at(run)
+        reply[#reply + 1] = run
         bytes = bytes + #run
+        place = place + 1
     end
 
-    return {
-        200,
-        '{"length":' .. ms_string(length)
-        .. ',"oldest_at":' .. (oldest and enqueued_at(oldest) or 'null')
-        .. ',"items":[' .. table.concat(items, ',') .. '],"cursor":' .. cursor
-        .. '}',
-        ''
-    }
+    return reply
 end
 
 
--- KEYS: workflows, runs, then the recipients
--- ARGV: library version, workflow, environment, then the run of each
--- Gives { 200, verdicts }, for each recipient r, it has a run, or n, there is
--- none; 404 not_live.
+-- KEYS: workflows
+-- ARGV: library version, workflow, environment
+-- Answers 200 and no body; 404 not_live.
 
-local function test_run(keys, args)
+local function workflow_live(keys, args)
     local workflow, environment = args[2], args[3]
-    local verdicts, runs = {}, {}
-
-    if #args - 3 ~= #keys - 2 then
-        return redis.error_reply('ERR use a run for each recipient')
-    end
 
     if redis.call('HEXISTS', keys[1], workflow) == 0 then
         return failed(404, 'not_live', 'the workflow "' .. workflow
@@ -1708,14 +1752,30 @@ local function test_run(keys, args)
                       .. '": commit or publish it first')
     end
 
-    for i = 3, #keys do
+    return { 200, '', '' }
+end
+
+
+-- KEYS: runs, then the recipients
+-- ARGV: library version, then the run of each
+-- Gives { 200, verdicts }, for each recipient r, it has a run, or n, there is
+-- none.
+
+local function test_run(keys, args)
+    local verdicts, runs = {}, {}
+
+    if #args ~= #keys then
+        return redis.error_reply('ERR use a run for each recipient')
+    end
+
+    for i = 2, #keys do
         local there = redis.call('EXISTS', keys[i]) == 1
 
         verdicts[#verdicts + 1] = there and 'r' or 'n'
-        runs[#runs + 1] = there and args[i + 1] or nil
+        runs[#runs + 1] = there and args[i] or nil
     end
 
-    call_chunked('RPUSH', keys[2], runs)
+    call_chunked('RPUSH', keys[1], runs)
 
     return { 200, table.concat(verdicts), '' }
 end
@@ -1725,8 +1785,12 @@ end
 -- apply: the events of one or more requests
 --
 -- KEYS: version, runs, seen:0, seen:1, large, then catalogue, log and entity
---       keys, which the numbers name by their index
--- ARGV: library version, configuration version, dedupe window in ms, log
+--       keys, which the numbers name by their index; of a shard or, with the
+--       events as a whole, of the environment, which are one if there is but
+--       one shard
+-- ARGV: library version, configuration version ("+V X" at a shard: it follows
+--       the environment to V, from X in any case; "=V": whatever it is, these
+--       events have been applied under V elsewhere), dedupe window in ms, log
 --       length, catalogue length, token or '', plan, numbers, then the
 --       columns, each the strings of one kind in the order of the events:
 --
@@ -1738,7 +1802,8 @@ end
 --            of its text
 --   runs     the documents of the runs, unless there is a token
 --   logs     of each event that is logged its status and verdicts as they
---            are to be expected, and its document
+--            are to be expected (or, of an event without actions, as shards
+--            have told them), and its document
 --   counts   of each event key of a catalogue the key, and a sample or ''
 --   texts    of each unit that says so its verdicts and bases, or its ETag
 --
@@ -1762,8 +1827,9 @@ end
 -- for the calls that are not plain or turn out not to be:
 --
 --   unit:    events, 1 if it must be planned (2: and its values be folded in
---            any case), 1 if it brings verdicts and bases, bases, guard key
---            or 0, the events
+--            any case) and 4 more if the verdicts of its actions are to be
+--            told, 1 if it brings verdicts and bases, bases, guard key or 0,
+--            the events
 --   event:   1 if it has a mark, status, count or 0, log key or 0, ops, the
 --            ops, actions, the actions
 --   op:      entity key, kind, bytes that the unit brings to the entity,
@@ -1773,13 +1839,16 @@ end
 -- A unit is what one request holds: it is applied whole or not at all.  Its
 -- guard is a user that must be as the ETag says (as if_match of the other
 -- functions), or the unit is answered with { 'stale_entity' }.
--- Status: 0 processed, 1 ignored, 2 failed, as the worker sees the event; in
--- answers and logs these are p, i and f, and it may turn out to be a
--- d(uplicate) or too l(arge).  Kind of an op: 0, the event stands or falls
--- with it; 1, only the recipient does.
+-- Status: 0 processed, 1 ignored, 2 failed, 3 too large at a shard, as the
+-- worker sees the event; in answers and logs these are p, i, f and l, and it
+-- may turn out to be a d(uplicate) or too l(arge).  Kind of an op: 0, the
+-- event stands or falls with it; 1, only the recipient does.
 --
--- Gives { 'stale' } if the configuration has changed; { 'plain' } if all went
--- as the caller expects; else for each unit { 'ok', statuses, runs } or, where
+-- Gives { 'stale', version } if the configuration has changed; { 'plain' } if
+-- all went as the caller expects; else for each unit { 'ok', statuses, runs },
+-- with the verdicts as the log has them, ' ' between events, if they are to be
+-- told, and behind all 'changed' if they were applied under "=V" and the
+-- configuration has another version; or, where
 -- an object is to be merged into a stored one, { 'need', verdicts, bases }:
 -- nothing of the unit is applied then, and the worker sends it again with the
 -- merged values, the verdicts (for each op y, it applies; l, its entity would
@@ -1787,7 +1856,7 @@ end
 -- made from.
 -- ---------------------------------------------------------------------------
 
-local STATUS = { [0] = 'p', 'i', 'f' }
+local STATUS = { [0] = 'p', 'i', 'f', 'l' }
 
 local PLAN_HEAD = '>I4I4I4I4I4I4I4I4'
 local PLAN_HEAD_BYTES = 32
@@ -2132,10 +2201,13 @@ end
 local function read_unit(ctx, c)
     local numbers = ctx.numbers
     local at = c.at
+    local plan = numbers[at + 1] % 4
+
     local unit = {
         events = numbers[at],
-        planned = numbers[at + 1] ~= 0,
-        chained = numbers[at + 1] == 2,
+        planned = plan ~= 0,
+        chained = plan == 2,
+        told = numbers[at + 1] > 3,
         nbases = numbers[at + 3],
         guard = numbers[at + 4]
     }
@@ -2375,7 +2447,7 @@ end
 local function run_unit(ctx, unit, c, verdict, sizes)
     local args, numbers = ctx.args, ctx.numbers
     local walk = { op = 0, verdict = verdict, sizes = sizes }
-    local statuses, nruns = {}, 0
+    local statuses, outcomes, nruns = {}, {}, 0
 
     for e = 1, unit.events do
         local marked, code, count, log, nops = unpack(numbers, c.at, c.at + 4)
@@ -2396,10 +2468,12 @@ local function run_unit(ctx, unit, c, verdict, sizes)
 
         status, refused = run_ops(ctx, c, walk, nops, status)
 
-        local outcome, n = run_actions(ctx, c, status == 'p', log > 0,
-                                       refused)
+        local nactions = numbers[c.at]
+        local outcome, n = run_actions(ctx, c, status == 'p',
+                                       log > 0 or unit.told, refused)
 
         nruns = nruns + n
+        outcomes[e] = outcome
 
         if m and (status == 'p' or status == 'i') then
             ctx.repeated[m] = true
@@ -2412,6 +2486,10 @@ local function run_unit(ctx, unit, c, verdict, sizes)
         end
 
         if log > 0 then
+            if nactions == 0 and status == 'p' then
+                outcome = string.sub(args[c.log], 2)
+            end
+
             redis.call('XADD', ctx.keys[log], 'MAXLEN', '~', ctx.log_length,
                        '*', 's', status, 'v', outcome,
                        'd', args[c.log + 1])
@@ -2421,7 +2499,8 @@ local function run_unit(ctx, unit, c, verdict, sizes)
         statuses[e] = status
     end
 
-    return { 'ok', table.concat(statuses), nruns }
+    return { 'ok', table.concat(statuses), nruns,
+             unit.told and table.concat(outcomes, ' ') or nil }
 end
 
 
@@ -2522,11 +2601,7 @@ local function apply_units(ctx, seen, repeated)
 end
 
 
-local function apply(keys, args)
-    if (redis.call('GET', keys[K_VERSION]) or '0') ~= args[2] then
-        return { 'stale' }
-    end
-
+local function apply_events(keys, args)
     local token = args[A_TOKEN]
     local pushed = token ~= ''
 
@@ -2588,6 +2663,33 @@ local function apply(keys, args)
 end
 
 
+local function apply(keys, args)
+    local version = args[2]
+    local sign = string.byte(version)
+
+    if sign == 43 then
+        local current, own = follow(keys[K_VERSION],
+                                    string.match(version, '^%+(%S*) ?(.*)$'))
+
+        return current and apply_events(keys, args) or { 'stale', own }
+    end
+
+    local own = redis.call('GET', keys[K_VERSION]) or '0'
+
+    if sign ~= 61 then
+        return own == version and apply_events(keys, args) or { 'stale', own }
+    end
+
+    local reply = apply_events(keys, args)
+
+    if own ~= string.sub(version, 2) and not reply.err then
+        reply[#reply + 1] = 'changed'
+    end
+
+    return reply
+end
+
+
 -- ---------------------------------------------------------------------------
 -- the functions: name, callback, the least numbers of keys and of arguments,
 -- flags, and the oldest version of a caller
@@ -2624,6 +2726,7 @@ end
 local READ = { 'no-writes' }
 
 register('knock_exists', which_exist, 0, 1, READ)
+register('knock_version_follow', version_follow, 1, 3)
 
 register('knock_environments', environments, 1, 1, READ)
 register('knock_environment_list', environment_list, 2, 1, READ)
@@ -2670,7 +2773,8 @@ register('knock_user_get', user_get, 1, 1, READ)
 register('knock_user_list', user_list, 0, 1, READ)
 register('knock_user_delete', user_delete, 2, 2)
 
-register('knock_run_page', run_page, 1, 3, READ)
-register('knock_test_run', test_run, 2, 3)
+register('knock_run_page', run_page, 1, 3, READ, RUNS_SINCE)
+register('knock_workflow_live', workflow_live, 1, 3, READ)
+register('knock_test_run', test_run, 1, 1, nil, RUNS_SINCE)
 
 register('knock_apply', apply, 5, 9, nil, APPLY_SINCE)

@@ -227,7 +227,7 @@ subtest 'queries' => sub {
         for my $query ('limit=0', 'limit=1001', 'limit=x', 'limit=-1',
                        'limit=', 'limit=1.5', 'limit=99999999999999999999',
                        'status=done', 'page=1', 'limit=1&page=1',
-                       'cursor=' . 'c' x 257, 'cursor=%00', 'cursor=%FF',
+                       'cursor=' . 'c' x 2049, 'cursor=%00', 'cursor=%FF',
                        'cursor=%2')
         {
             $api->refused("$list->[1]?" . substr($query, 0, 20), 422,

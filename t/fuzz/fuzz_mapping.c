@@ -13,7 +13,7 @@
 #define NOW  1704164645678u
 
 
-static const knock_limits_t  limits = { 8, 5, 64 };
+static const knock_limits_t  limits = { 8, 5, 64, 1 << 20 };
 
 
 static void mapping_check(knock_arena_t *arena, const knock_event_t *event,

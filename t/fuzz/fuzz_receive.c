@@ -21,7 +21,7 @@
 
 
 static knock_live_t         *live;
-static const knock_limits_t  limits = { 8, 5, 8 };
+static const knock_limits_t  limits = { 8, 5, 8, 1 << 20 };
 
 static const char  *bases[] = {
     "", "{}", "{\"a\":{\"b\":1}}", "7", "{\"city\":\"x\",\"p\":[{}]}", "{\"",
@@ -29,8 +29,12 @@ static const char  *bases[] = {
 };
 
 
+static knock_part_t  part;
+
+
 static int receive_once(knock_arena_t *arena, knock_apply_t *apply,
-    knock_receive_t *in, knock_received_t *received, knock_error_t *err);
+    knock_receive_t *in, const knock_need_t *need, knock_received_t *received,
+    knock_error_t *err);
 static void receive_merged(knock_apply_t *apply, knock_receive_t *in,
     unsigned choice);
 static void receive_refused(knock_arena_t *arena,
@@ -102,7 +106,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena = knock_arena_create(1024);
     check(arena != NULL);
 
-    rc = receive_once(arena, &apply, &in, &received, &err);
+    rc = receive_once(arena, &apply, &in, NULL, &received, &err);
 
     if (rc != KNOCK_OK) {
         receive_refused(arena, &received, &err);
@@ -125,17 +129,33 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 static int
 receive_once(knock_arena_t *arena, knock_apply_t *apply, knock_receive_t *in,
-    knock_received_t *received, knock_error_t *err)
+    const knock_need_t *need, knock_received_t *received, knock_error_t *err)
 {
-    unsigned  samples;
+    int            rc;
+    unsigned       samples;
+    knock_parts_t  parts;
 
     samples = SAMPLES;
     in->samples = &samples;
     err->code = KNOCK_E_NONE;
 
-    check(knock_apply_begin(apply, arena, live) == KNOCK_OK);
+    check(knock_apply_begin(apply, arena, live, 0) == KNOCK_OK);
 
-    return knock_receive(apply, in, received, err);
+    memset(&part, 0, sizeof(knock_part_t));
+    part.apply = apply;
+    part.arena = arena;
+    part.need = need;
+
+    memset(&parts, 0, sizeof(knock_parts_t));
+    parts.arena = arena;
+    parts.live = live;
+    parts.parts = &part;
+
+    rc = knock_receive(&parts, in, received, err);
+
+    check(rc != KNOCK_OK || part.unit.nevents == received->nevents);
+
+    return rc;
 }
 
 
@@ -180,12 +200,11 @@ receive_merged(knock_apply_t *apply, knock_receive_t *in, unsigned choice)
         need.bases = values;
         need.nbases = choice % 4 + 1;
 
-        in->need = &need;
-
         arena = knock_arena_create(1024);
         check(arena != NULL);
 
-        check(receive_once(arena, &again, in, &received, &err) == KNOCK_OK);
+        check(receive_once(arena, &again, in, &need, &received, &err)
+              == KNOCK_OK);
         receive_call(&again, &received);
 
         knock_arena_destroy(arena);
@@ -216,15 +235,15 @@ receive_answer(knock_arena_t *arena, const knock_received_t *received)
     knock_applied_t  applied;
 
     check(received->nevents > 0 && received->nevents <= limits.max_batch);
-    check(received->statuses.len == received->nevents);
+    check(part.statuses.len == received->nevents);
 
     for (i = 0; received->indexes && i < received->nevents; i++) {
         check(received->indexes[i] < limits.max_batch);
         check(i == 0 || received->indexes[i] > received->indexes[i - 1]);
     }
 
-    applied.statuses = received->statuses;
-    applied.runs = received->runs;
+    applied.statuses = part.statuses;
+    applied.runs = part.runs;
     applied.indexes = received->indexes;
     applied.errors = received->errors;
 
@@ -276,7 +295,7 @@ receive_call(knock_apply_t *apply, const knock_received_t *received)
     knock_apply_conf_t  conf;
 
     check(apply->nunits == 1 && apply->nevents == received->nevents);
-    check(apply->runs.n == received->runs);
+    check(apply->runs.n == part.runs);
 
     receive_keys(apply);
     receive_packs(apply);
@@ -287,6 +306,8 @@ receive_call(knock_apply_t *apply, const knock_received_t *received)
         check(strict_json(apply->logs.items[i].data,
                           apply->logs.items[i].len, 64));
     }
+
+    memset(&conf, 0, sizeof(knock_apply_conf_t));
 
     conf.window = 1000;
     conf.log_length = 10;

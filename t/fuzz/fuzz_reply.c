@@ -42,12 +42,12 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    int                      rc;
-    void                    *reply;
-    size_t                   at, n, piece, taken;
-    uint32_t                 seed;
-    redisReply              *whole[REPLIES];
-    ngx_http_knock_redis_t   redis;
+    int                           rc;
+    void                         *reply;
+    size_t                        at, n, piece, taken;
+    uint32_t                      seed;
+    redisReply                   *whole[REPLIES];
+    ngx_http_knock_redis_node_t   node;
 
     if (size < sizeof(seed)) {
         return 0;
@@ -61,21 +61,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     /* the module's objects, in pieces */
 
-    ngx_memzero(&redis, sizeof(ngx_http_knock_redis_t));
+    ngx_memzero(&node, sizeof(ngx_http_knock_redis_node_t));
 
-    redis.replies = knock_arena_create(256);
-    check(redis.replies != NULL);
-    check(ngx_http_knock_redis_create_reader(&redis) == NGX_OK);
+    node.replies = knock_arena_create(256);
+    check(node.replies != NULL);
+    check(ngx_http_knock_redis_create_reader(&node) == NGX_OK);
 
     taken = 0;
 
     for (at = 0; at < size && taken < n; at += piece) {
         piece = reply_piece(&seed, size - at);
 
-        redisReaderFeed(redis.reader, (const char *) data + at, piece);
+        redisReaderFeed(node.reader, (const char *) data + at, piece);
 
         while (taken < n) {
-            rc = redisReaderGetReply(redis.reader, &reply);
+            rc = redisReaderGetReply(node.reader, &reply);
 
             /* what reads as a whole has no mistake in it */
 
@@ -87,7 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
             reply_same(whole[taken], reply);
             reply_live(reply);
-            knock_arena_reset(redis.replies);
+            knock_arena_reset(node.replies);
             taken++;
         }
     }
@@ -97,17 +97,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* and of the rest at least no harm */
 
     if (at < size) {
-        redisReaderFeed(redis.reader, (const char *) data + at, size - at);
+        redisReaderFeed(node.reader, (const char *) data + at, size - at);
     }
 
-    while (n < REPLIES && redisReaderGetReply(redis.reader, &reply) == REDIS_OK
+    while (n < REPLIES && redisReaderGetReply(node.reader, &reply) == REDIS_OK
            && reply != NULL)
     {
         check(0);
     }
 
-    redisReaderFree(redis.reader);
-    knock_arena_destroy(redis.replies);
+    redisReaderFree(node.reader);
+    knock_arena_destroy(node.replies);
 
     while (n) {
         freeReplyObject(whole[--n]);
@@ -243,7 +243,8 @@ reply_live(const redisReply *reply)
         && reply_strings(scratch, reply->element[4], &lists.toggles,
                          &lists.ntoggles))
     {
-        check(knock_live_build(arena, &prefix, &environment, &lists, &live)
+        check(knock_live_build(arena, &prefix, &environment, 1, &lists,
+                               &live)
               == KNOCK_OK);
 
         /* it holds copies */

@@ -79,7 +79,7 @@ live_build(knock_arena_t *arena)
     reply.actions = actions;
     reply.nactions = N(live_actions);
 
-    check(knock_live_build(arena, &prefix, &environment, &reply, &live)
+    check(knock_live_build(arena, &prefix, &environment, 1, &reply, &live)
           == KNOCK_OK);
     check(live->nskipped == 0);
 

@@ -33,7 +33,7 @@ typedef struct {
 
 /* not static and not inlined: callgrind looks for its name */
 
-int cost_measured(knock_apply_t *apply, knock_receive_t *in,
+int cost_measured(knock_parts_t *parts, knock_receive_t *in,
     knock_command_t *command, knock_error_t *err);
 
 static const cost_kind_t *cost_find(const char *name);
@@ -97,6 +97,8 @@ main(int argc, char **argv)
     knock_live_t       *live;
     knock_error_t       err;
     knock_arena_t      *arena, *call;
+    knock_part_t        part;
+    knock_parts_t       parts;
     knock_apply_t       apply;
     knock_limits_t      limits;
     knock_command_t     command;
@@ -124,6 +126,8 @@ main(int argc, char **argv)
 
     cost_make(&buf, kind, n);
     memset(&in, 0, sizeof(knock_receive_t));
+    memset(&part, 0, sizeof(knock_part_t));
+    memset(&parts, 0, sizeof(knock_parts_t));
 
     if (knock_buf_str(&buf, &in.body) != KNOCK_OK) {
         return cost_fail("no memory");
@@ -132,6 +136,7 @@ main(int argc, char **argv)
     limits.max_batch = n + 1;
     limits.max_recipients = n + 2;
     limits.max_depth = KNOCK_MAX_DEPTH;
+    limits.max_run_bytes = (size_t) 1 << 30;
     samples = 64;
 
     in.limits = &limits;
@@ -142,16 +147,23 @@ main(int argc, char **argv)
 
     if (kind->base) {
         cost_need(arena, kind, n, &need);
-        in.need = &need;
+        part.need = &need;
     }
 
-    if (knock_apply_begin(&apply, call, live) != KNOCK_OK) {
+    part.apply = &apply;
+    part.arena = call;
+
+    parts.arena = call;
+    parts.live = live;
+    parts.parts = &part;
+
+    if (knock_apply_begin(&apply, call, live, 0) != KNOCK_OK) {
         return cost_fail("no memory");
     }
 
     err.message[0] = '\0';
 
-    if (cost_measured(&apply, &in, &command, &err) != KNOCK_OK) {
+    if (cost_measured(&parts, &in, &command, &err) != KNOCK_OK) {
         return cost_fail(err.message[0] ? err.message : "no memory");
     }
 
@@ -163,7 +175,7 @@ main(int argc, char **argv)
 
 
 int __attribute__((noinline))
-cost_measured(knock_apply_t *apply, knock_receive_t *in,
+cost_measured(knock_parts_t *parts, knock_receive_t *in,
     knock_command_t *command, knock_error_t *err)
 {
     knock_received_t    received;
@@ -172,8 +184,8 @@ cost_measured(knock_apply_t *apply, knock_receive_t *in,
     memset(&conf, 0, sizeof(knock_apply_conf_t));
     knock_str_set(&conf.token, "a token");
 
-    if (knock_receive(apply, in, &received, err) != KNOCK_OK
-        || knock_apply_command(apply, &conf, command) != KNOCK_OK)
+    if (knock_receive(parts, in, &received, err) != KNOCK_OK
+        || knock_apply_command(parts->parts->apply, &conf, command) != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }

@@ -14,6 +14,11 @@ no_catalogue();
 guards();
 guards_among_units();
 guard_and_merge();
+shards_follow();
+begun_elsewhere();
+verdicts_are_told();
+told_by_shards();
+versions_go_on();
 
 done_testing();
 
@@ -44,13 +49,16 @@ sub versions {
              "a caller of version '$version' is refused");
     }
 
-    eval { $lib->apply([$unit], version => 4) };
-    like($@, qr/^KNOCKLIB .* load version 4/,
+    my $own = Knock::Library::VERSION;
+    my $newer = $own + 1;
+
+    eval { $lib->apply([$unit], version => $newer) };
+    like($@, qr/^KNOCKLIB .* load version $newer/,
          'a newer caller is asked for its library');
 
     is_deeply($lib->redis('KEYS', '*'), [], 'and nothing is changed');
-    is_deeply($lib->apply([$unit], version => 3), [['ok', 'p', 0]],
-              'its own version is taken');
+    is_deeply($lib->apply([$unit], version => $_), [['ok', 'p', 0]],
+              "version $_ is taken") for 3 .. $own;
     is_deeply($lib->redis('FCALL', 'knock_environments', 1,
                           $lib->key('@/environments'), 1),
               ['development', 'production'],
@@ -163,4 +171,114 @@ sub guard_and_merge {
     is_deeply($lib->apply([$merged]), [['ok', 'p', 0]], 'or it has not');
     is_deeply(user('u'), { id => '"u"', n => '1', o => '{"a":1,"b":2}' },
               'and is written');
+}
+
+
+# a shard takes a newer version over from the call that brings it
+
+sub shards_follow {
+    my $unit = write_user('u', { id => '"u"' });
+    my $own = sub { $lib->redis('GET', $lib->key('version')) };
+
+    $lib->flush;
+
+    for (['a version for the first time', '+5.000001-1 ', 1, '5.000001-1'],
+         ['the same', '+5.000001-1 ', 1, '5.000001-1'],
+         ['a later count', '+5.000001-2 ', 1, '5.000001-2'],
+         ['later microseconds', '+5.000010-1 ', 1, '5.000010-1'],
+         ['a later second', '+11.000000-1 ', 1, '11.000000-1'],
+         ['an earlier second', '+9.999999-9 ', 0, '11.000000-1'],
+         ['an earlier count', '+11.000000-0 ', 0, '11.000000-1'],
+         ['an earlier one, read after another', '+9.0-1 5.0-1', 0,
+          '11.000000-1'],
+         ['an earlier one, read after this one', '+9.0-1 11.000000-1', 1,
+          '9.0-1'],
+         ['none', '+0 ', 0, '9.0-1'])
+    {
+        my ($title, $config, $taken, $then) = @$_;
+        my $before = $lib->dump;
+
+        is_deeply($lib->apply([$unit], config => $config),
+                  $taken ? [['ok', 'p', 0]] : ['stale', $then], $title);
+        is($own->(), $then, 'and what the shard has then');
+        is_deeply($lib->dump, $before, 'nothing is written') if !$taken;
+    }
+
+    my $follow = sub { $lib->call('knock_version_follow', ['version'], @_) };
+
+    is($follow->('10.0-1', ''), '10.0-1', 'it is told of a newer one');
+    is($follow->('9.0-1', '8.0-1'), '10.0-1', 'not of an older one');
+    is($follow->('9.0-1', '10.0-1'), '9.0-1',
+       'but of what is left where its own is lost');
+    is($own->(), '9.0-1', 'and keeps it');
+}
+
+
+# what has been applied at another place is so here, and a change is told
+
+sub begun_elsewhere {
+    my $unit = write_user('u', { id => '"u"' });
+
+    $lib->flush;
+    $lib->redis('SET', $lib->key('version'), '5.0-1');
+
+    is_deeply($lib->apply([$unit], config => '4.0-1'), ['stale', '5.0-1'],
+              'an older configuration');
+    is_deeply($lib->apply([$unit], config => '=4.0-1'),
+              [['ok', 'p', 0], 'changed'], 'that was begun elsewhere');
+    is_deeply($lib->apply([$unit], config => '=5.0-1'), [['ok', 'p', 0]],
+              'the one that is live');
+    is_deeply($lib->apply([$unit], config => '=4.0-1', plain => 1),
+              ['plain', 'changed'], 'a plain call too');
+}
+
+
+sub verdicts_are_told {
+    my $event = sub {
+        my ($mark, @actions) = @_;
+
+        return { mark => $mark, catalogue => '', actions => [@actions] };
+    };
+    my $unit = { told => 1, events => [
+        $event->('m1', ['user:a', ['user:u', '1'], ['user:v', '2']],
+                       ['', ['user:v', '3']]),
+        $event->('m2', ['', ['user:u', '4']]),
+        $event->('m1', ['', ['user:u', '5']]) ] };
+
+    $lib->flush;
+    $lib->redis('HSET', $lib->key('user:u'), 'id', '"u"');
+
+    is_deeply($lib->apply([$unit]), [['ok', 'ppd', 2, 'urn;n; r; ']],
+              'of each event its actions, none of a repeat');
+    is_deeply($lib->redis('LRANGE', $lib->key('runs'), 0, -1), ['1', '4'],
+              'which is what was done');
+}
+
+
+# home logs what it is told, and an event that is too large at a shard
+
+sub told_by_shards {
+    $lib->flush;
+
+    my @log = map { { mark => $_->[0], status => $_->[1], log => '{}',
+                      verdicts => $_->[2] } }
+              ['m1', 'p', 'arb;'], ['m2', 'l', ''], ['m1', 'p', 'arb;'];
+
+    is_deeply($lib->apply([{ events => \@log }]), [['ok', 'pld', 0]],
+              'statuses');
+    is_deeply([ map { "$_->[1][1] $_->[1][3]" }
+                @{ $lib->redis('XRANGE', $lib->key('log:segment'), '-', '+') } ],
+              ['p arb;', 'l ', 'd '], 'and the log');
+    is_deeply($lib->apply([{ events => [$log[1]] }]), [['ok', 'l', 0]],
+              'what is too large is not remembered');
+}
+
+
+sub versions_go_on {
+    $lib->flush;
+    $lib->redis('SET', $lib->key('version'), '99999999999.000005-7');
+    $lib->call('knock_toggle', ['version', 'toggles'], 'action', 'a', 0);
+
+    is($lib->redis('GET', $lib->key('version')), '99999999999.000005-8',
+       'a clock that went back takes no version back');
 }

@@ -260,61 +260,65 @@ sub runs {
 
     my @page = ('knock_run_page', ['runs']);
 
-    is_deeply(scalar $lib->answers('no runs', 200, '', @page, 10, ''),
-              { length => 0, oldest_at => undef, items => [],
-                cursor => undef }, 'an empty list');
+    is_deeply($lib->call(@page, 10, 0), [0, 'null'], 'an empty list');
 
     $lib->redis('RPUSH', $lib->key('runs'),
                 map { qq({"id":$_,"data":{"enqueued_at":"x"},"enqueued_at":)
                       . qq("2026-01-02T03:04:05.00${_}Z","test":false}) }
                 1 .. 9);
 
-    for my $limit (1, 2, 4, 8, 9, 10) {
-        is_deeply([ map { $_->{id} } @{ $lib->pages($limit, @page) } ],
-                  [ reverse 1 .. 9 ], "newest first, in pages of $limit");
+    my $at = sub { qq("2026-01-02T03:04:05.00$_[0]Z") };
+
+    for (['the newest', 3, 0, 9, 8, 7], ['those behind them', 2, 7, 2, 1],
+         ['one', 1, 4, 5], ['the last', 9, 8, 1], ['none', 9, 9],
+         ['none behind the end', 9, 99])
+    {
+        my ($title, $limit, $before, @expected) = @$_;
+        my ($length, $oldest, @runs) = @{ $lib->call(@page, $limit, $before) };
+
+        is($length, 9, "$title: are counted");
+        is($oldest, $at->(1), 'with the age of the oldest');
+        is_deeply([ map { my ($id) = /^\{"id":(\d)/; $id } @runs[grep { $_ % 2 }
+                                                            0 .. $#runs] ],
+                  \@expected, 'newest first');
+        is_deeply([ @runs[grep { $_ % 2 == 0 } 0 .. $#runs] ],
+                  [ map { $at->($_) } @expected ], 'each with its time');
     }
 
-    my $answer = $lib->answers('runs', 200, '', @page, 2, '');
-
-    is($answer->{length}, 9, 'are counted');
-    is($answer->{oldest_at}, '2026-01-02T03:04:05.001Z',
-       'with the age of the oldest');
-    $lib->refuses("'$_' is no cursor", 422, 'invalid_cursor', @page, 10, $_)
-        for '-1', 'x', '1.0', '99999999999';
-
     # those that another program has put there
-    for (['{"enqueued_at":"then","x":1}', 'then'], ['{"x":1}', undef],
-         ['7', undef], ['"text"', undef], ['{"enqueued_at":7}', undef])
+    for (['{"enqueued_at":"then","x":1}', '"then"'], ['{"x":1}', 'null'],
+         ['7', 'null'], ['"text"', 'null'], ['{"enqueued_at":7}', 'null'])
     {
         $lib->redis('LPUSH', $lib->key('runs'), $_->[0]);
-        is($lib->answers("a run $_->[0]", 200, '', @page, 1, '')->{oldest_at},
-           $_->[1], 'is as old as it says');
+        is($lib->call(@page, 1, 0)->[1], $_->[1],
+           "a run $_->[0] is as old as it says");
     }
 
     $lib->redis('RPUSH', $lib->key('runs'), ('"' . 'x' x 300000 . '"') x 9);
-    is(scalar @{ $lib->answers('large runs', 200, '', @page, 100, '')
-                 ->{items} }, 4, 'are fewer to a page');
+    is(scalar @{ $lib->call(@page, 100, 0) }, 2 + 2 * 4,
+       'of large ones fewer are given');
 }
 
 
 sub test_runs {
     $lib->flush;
 
-    my @run = ('knock_test_run', ['workflows', 'runs', 'user:u1', 'user:u2',
-                                  'user:u3'],
-               'w"', 'development', '{"id":1}', '{"id":2}', '{"id":3}');
+    my @run = ('knock_test_run', ['runs', 'user:u1', 'user:u2', 'user:u3'],
+               '{"id":1}', '{"id":2}', '{"id":3}');
+    my @live = ('knock_workflow_live', ['workflows'], 'w"', 'development');
 
     $lib->redis('HSET', $lib->key("user:$_"), 'id', qq("$_")) for 'u1', 'u3';
-    $lib->refuses('a workflow that is not live', 404, 'not_live', @run);
+    $lib->refuses('a workflow that is not live', 404, 'not_live', @live);
     $lib->redis('HSET', $lib->key('workflows'), 'w"', '{}');
+    is_deeply($lib->call(@live), [200, '', ''], 'one that is');
     $lib->dies('a recipient without a run', qr/a run for each/,
                @run[0 .. $#run - 1]);
 
     is_deeply($lib->call(@run), [200, 'rnr', ''], 'who has a run');
     is_deeply($lib->redis('LRANGE', $lib->key('runs'), 0, -1),
               ['{"id":1}', '{"id":3}'], 'and which');
-    is_deeply($lib->call('knock_test_run', ['workflows', 'runs'], 'w"', 'd'),
-              [200, '', ''], 'nobody has none');
+    is_deeply($lib->call('knock_test_run', ['runs']), [200, '', ''],
+              'nobody has none');
 
     $lib->redis('SET', $lib->key('runs'), 'x');
     $lib->dies('a list that is none', qr/WRONGTYPE/, @run);

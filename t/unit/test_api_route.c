@@ -655,7 +655,7 @@ the_query_is_checked(void **state)
                        KNOCK_E_INVALID_PARAMETER, cases[i].message);
     }
 
-    assert_refused(GET, "/v1/sources", repeat("cursor=", "x", 257, ""),
+    assert_refused(GET, "/v1/sources", repeat("cursor=", "x", 2049, ""),
                    KNOCK_E_INVALID_PARAMETER, "\"cursor\"");
 }
 

@@ -9,8 +9,10 @@
 
 static knock_apply_t        apply;
 static knock_live_t        *live;
-static knock_apply_conf_t   conf = { 86400000, 1000, 500,
-                                     knock_string("TOKEN") };
+static knock_apply_conf_t   conf = {
+    .window = 86400000, .log_length = 1000, .catalogue_length = 500,
+    .token = knock_string("TOKEN")
+};
 
 
 static void add_plan(knock_buf_t *buf, const unsigned char *p, size_t len);
@@ -31,9 +33,10 @@ begin(void **state)
     environment = str("e");
 
     return rc
-           || knock_live_build(arena, &prefix, &environment, &reply, &live)
+           || knock_live_build(arena, &prefix, &environment, 1, &reply,
+                               &live)
               != KNOCK_OK
-           || knock_apply_begin(&apply, arena, live) != KNOCK_OK;
+           || knock_apply_begin(&apply, arena, live, 0) != KNOCK_OK;
 }
 
 
@@ -423,7 +426,7 @@ what_the_plan_cannot_tell_is_not_plain(void **state)
     need.verdicts = str("y");
 
     for (i = 0; i < 8; i++) {
-        assert_int_equal(knock_apply_begin(&apply, arena, live), KNOCK_OK);
+        assert_int_equal(knock_apply_begin(&apply, arena, live, 0), KNOCK_OK);
         make_plain("u", "v");
 
         switch (i) {
@@ -548,7 +551,7 @@ fields_are_packed(void **state)
         many[i].json = str("1");
     }
 
-    assert_int_equal(knock_apply_begin(&apply, arena, live), KNOCK_OK);
+    assert_int_equal(knock_apply_begin(&apply, arena, live, 0), KNOCK_OK);
     make_plain("u", "u");
     plain.upsert.fields = many;
     plain.upsert.nfields = 1000;

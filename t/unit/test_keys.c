@@ -3,6 +3,7 @@
 
 #include "fixture.h"
 
+#include "knock_crc16.h"
 #include "knock_keys.h"
 
 
@@ -185,6 +186,75 @@ no_two_entities_share_a_key(void **state)
 }
 
 
+/* the check value of CRC-16/XMODEM, and slots that Redis' documents have */
+
+static void
+crc16_is_that_of_redis_cluster(void **state)
+{
+    (void) state;
+
+    assert_int_equal(knock_crc16((unsigned char *) "123456789", 9), 0x31c3);
+    assert_int_equal(knock_crc16((unsigned char *) "", 0), 0);
+    assert_int_equal(knock_crc16((unsigned char *) "foo", 3) % 16384, 12182);
+}
+
+
+static void
+places_are_the_shards_and_home(void **state)
+{
+    knock_str_t  prefix, environment, *bases;
+
+    (void) state;
+
+    prefix = str("k");
+    environment = str("dev");
+
+    assert_int_equal(knock_keys_nplaces(1), 1);
+    assert_int_equal(knock_keys_nplaces(2), 3);
+
+    assert_int_equal(knock_keys_places(arena, &prefix, &environment, 1,
+                                       &bases), KNOCK_OK);
+    assert_string_equal(text(&bases[0]), "k:{dev}:");
+
+    assert_int_equal(knock_keys_places(arena, &prefix, &environment, 2,
+                                       &bases), KNOCK_OK);
+    assert_string_equal(text(&bases[0]), "k:{dev/0}:");
+    assert_string_equal(text(&bases[1]), "k:{dev/1}:");
+    assert_string_equal(text(&bases[2]), "k:{dev}:");
+}
+
+
+/* these can never change: data stand where they say */
+
+static void
+the_shard_of_an_id(void **state)
+{
+    size_t       i;
+    knock_str_t  id;
+
+    static const struct {
+        const char  *id;
+        size_t       of_1, of_16, of_256;
+    } rows[] = {
+        { "123456789", 0, 3, 0xc3 },
+        { "foo", 0, 12182 % 16, 0 },
+        { "", 0, 0, 0 }
+    };
+
+    (void) state;
+
+    for (i = 0; i < N(rows); i++) {
+        id = str(rows[i].id);
+
+        assert_int_equal(knock_keys_shard(&id, 1), rows[i].of_1);
+        assert_int_equal(knock_keys_shard(&id, 16), rows[i].of_16);
+    }
+
+    id = str(rows[0].id);
+    assert_int_equal(knock_keys_shard(&id, 256), rows[0].of_256);
+}
+
+
 int
 main(void)
 {
@@ -195,7 +265,10 @@ main(void)
         t(every_key_of_the_table_is_another_one),
         t(a_user_s_key_ends_with_the_id_as_it_is),
         t(an_object_s_key_has_its_collection_in_front),
-        t(no_two_entities_share_a_key)
+        t(no_two_entities_share_a_key),
+        t(crc16_is_that_of_redis_cluster),
+        t(places_are_the_shards_and_home),
+        t(the_shard_of_an_id)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,8 +74,8 @@ build(void)
     prefix = str("knock");
     environment = str("development");
 
-    assert_int_equal(knock_live_build(arena, &prefix, &environment, &reply,
-                                      &live),
+    assert_int_equal(knock_live_build(arena, &prefix, &environment, 1,
+                                      &reply, &live),
                      KNOCK_OK);
 
     return live;
@@ -134,8 +134,8 @@ nothing_at_all(void **state)
 
     assert_string_equal(text(&live->environment), "development");
     assert_string_equal(text(&live->version), "1700000000.000001-7");
-    assert_string_equal(text(&live->base), "knock:{development}:");
-    assert_string_equal(text(&live->keys[KNOCK_KEY_RUNS]),
+    assert_string_equal(text(&live->places[0].base), "knock:{development}:");
+    assert_string_equal(text(&live->places[0].keys[KNOCK_KEY_RUNS]),
                         "knock:{development}:runs");
     assert_null(find(live, ""));
     assert_null(find(live, "dev"));

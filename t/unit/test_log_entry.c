@@ -182,6 +182,21 @@ recipients_without_a_run_are_told_why(void **state)
 
 
 static void
+what_an_earlier_try_has_served(void **state)
+{
+    (void) state;
+
+    assert_entry("p", "brb;",
+                 DOC(ACTION("[\"u1\",\"u2\"]", "\"u9\"", "[]")),
+                 ENTRY("processed", "null",
+                       ENTRY_ACTION("processed", "[\"u1\",\"u2\"]",
+                                    "\"u9\"", "1",
+                                    "[{\"recipient\":\"u2\",\"reason\":"
+                                    "\"applied_before\"}]")));
+}
+
+
+static void
 elements_left_out_stand_alone_where_all_others_have_runs(void **state)
 {
     (void) state;
@@ -479,6 +494,8 @@ main(void)
             an_actor_who_is_not_identified_is_noted, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_failed_action_beside_one_that_acts, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_an_earlier_try_has_served, setup, teardown),
         cmocka_unit_test_setup_teardown(
             an_event_whose_actions_all_failed, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -24,6 +24,7 @@
 
 
 static knock_arena_t       *arena;
+static knock_str_t          base;
 static knock_preview_in_t   in;
 static knock_preview_t      preview;
 
@@ -37,7 +38,9 @@ setup(void **state)
 
     memset(&in, 0, sizeof(knock_preview_in_t));
     in.limits = &limits;
-    knock_str_set(&in.base, "k:{e}:");
+    knock_str_set(&base, "k:{e}:");
+    in.bases = &base;
+    in.nshards = 1;
 
     arena = knock_arena_create(4096);
     return arena == NULL;

@@ -13,6 +13,9 @@
 static knock_apply_t       apply;
 static knock_live_t       *live;
 static knock_limits_t      limits;
+static knock_part_t        part;
+static knock_parts_t       parts;
+static const knock_need_t  *needed;
 static knock_receive_t     in;
 static knock_received_t    received;
 static knock_error_t       err;
@@ -69,14 +72,14 @@ configure(const char **fields, size_t nfields, const char **docs,
     environment = str("e");
     token = str("dev");
 
-    assert_int_equal(knock_live_build(arena, &prefix, &environment, &reply,
-                                      &live),
+    assert_int_equal(knock_live_build(arena, &prefix, &environment, 1,
+                                      &reply, &live),
                      KNOCK_OK);
 
     in.endpoint = knock_live_endpoint(live, &token);
     assert_non_null(in.endpoint);
 
-    assert_int_equal(knock_apply_begin(&apply, arena, live), KNOCK_OK);
+    assert_int_equal(knock_apply_begin(&apply, arena, live, 0), KNOCK_OK);
 }
 
 
@@ -88,6 +91,8 @@ begin(void **state)
     if (setup(state) != 0) {
         return 1;
     }
+
+    needed = NULL;
 
     memset(&in, 0, sizeof(knock_receive_t));
 
@@ -108,11 +113,28 @@ begin(void **state)
 
 
 static int
+receive_again(void)
+{
+    memset(&part, 0, sizeof(knock_part_t));
+    part.apply = &apply;
+    part.arena = arena;
+    part.need = needed;
+
+    memset(&parts, 0, sizeof(knock_parts_t));
+    parts.arena = arena;
+    parts.live = live;
+    parts.parts = &part;
+
+    return knock_receive(&parts, &in, &received, &err);
+}
+
+
+static int
 receive(const char *body)
 {
     in.body = str(body);
 
-    return knock_receive(&apply, &in, &received, &err);
+    return receive_again();
 }
 
 
@@ -252,8 +274,7 @@ with_a_secret_the_signature_is_checked(void **state)
 
     in.signature_mode = KNOCK_SIGNATURE_WHOLE;
     in.body = str("[{\"type\":\"page\"},{\"type\":\"alias\"}]");
-    assert_int_equal(knock_receive(&apply, &in, &received, &err),
-                     KNOCK_ERROR);
+    assert_int_equal(receive_again(), KNOCK_ERROR);
     assert_int_equal(err.code, KNOCK_E_INVALID_SIGNATURE);
 }
 
@@ -475,7 +496,7 @@ runs_over_the_bound_are_refused_before_they_are_built(void **state)
     assert_int_equal(apply.runs.n, 0);
 
     taken(large_event(10, 3 << 20));
-    assert_int_equal(received.runs, 10);
+    assert_int_equal(part.runs, 10);
 }
 
 
@@ -494,7 +515,7 @@ the_bound_is_for_the_runs_of_all_events_of_a_batch(void **state)
     three = repeat("[7", repeat(",", event, 1, ""), 3, "]");
 
     taken(three);
-    assert_int_equal(received.runs, 6);
+    assert_int_equal(part.runs, 6);
 
     configure(NULL, 0, docs, 1);
 
@@ -521,7 +542,7 @@ an_event_without_recipients_has_no_runs_to_count(void **state)
     limits.max_run_bytes = 1;
 
     taken("{\"type\":\"track\",\"event\":\"T\",\"properties\":{\"r\":[]}}");
-    assert_int_equal(received.runs, 0);
+    assert_int_equal(part.runs, 0);
 }
 
 
@@ -713,7 +734,7 @@ a_need_merges_what_is_stored(void **state)
     need.verdicts = str("y");
     need.bases = &base;
     need.nbases = 1;
-    in.need = &need;
+    needed = &need;
 
     taken("{\"type\":\"identify\",\"userId\":\"u1\","
           "\"traits\":{\"o\":{\"a\":1}}}");

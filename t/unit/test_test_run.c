@@ -18,6 +18,7 @@
 
 static knock_arena_t         *arena;
 static knock_limits_t         limits = { 10, 3, 64, 1 << 20 };
+static knock_str_t            base;
 static knock_test_run_in_t    in;
 static knock_test_runs_t      runs;
 
@@ -31,7 +32,9 @@ setup(void **state)
 
     in.limits = &limits;
     in.now = 1767323045678;
-    knock_str_set(&in.base, "k:{development}:");
+    knock_str_set(&base, "k:{development}:");
+    in.bases = &base;
+    in.nshards = 1;
     knock_str_set(&in.environment, "development");
     knock_str_set(&in.workflow, "new-comment");
 

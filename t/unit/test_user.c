@@ -24,6 +24,9 @@ static knock_live_t        *live;
 static knock_limits_t       limits = { 4, 10, 64, 1 << 20 };
 
 static knock_apply_t        apply;
+static knock_part_t         part;
+static knock_parts_t        parts;
+static const knock_need_t  *needed;
 static knock_user_batch_t   in;
 static knock_received_t     received;
 static knock_error_t        err;
@@ -61,13 +64,15 @@ setup(void **state)
     knock_str_set(&prefix, "k");
     knock_str_set(&environment, "e");
 
+    needed = NULL;
+
     memset(&in, 0, sizeof(knock_user_batch_t));
     in.limits = &limits;
     in.now = NOW;
 
-    return knock_live_build(arena, &prefix, &environment, &reply, &live)
+    return knock_live_build(arena, &prefix, &environment, 1, &reply, &live)
                != KNOCK_OK
-           || knock_apply_begin(&apply, arena, live) != KNOCK_OK;
+           || knock_apply_begin(&apply, arena, live, 0) != KNOCK_OK;
 }
 
 
@@ -99,12 +104,29 @@ parse(const char *text)
 
 
 static int
+users_add(void)
+{
+    memset(&part, 0, sizeof(knock_part_t));
+    part.apply = &apply;
+    part.arena = arena;
+    part.need = needed;
+
+    memset(&parts, 0, sizeof(knock_parts_t));
+    parts.arena = arena;
+    parts.live = live;
+    parts.parts = &part;
+
+    return knock_user_add(&parts, &in, &received, &err);
+}
+
+
+static int
 add_one(const char *id, const char *properties)
 {
     in.id = str(id);
     in.users = parse(properties);
 
-    return knock_user_add(&apply, &in, &received, &err);
+    return users_add();
 }
 
 
@@ -114,7 +136,7 @@ add_list(const char *users)
     in.id.data = NULL;
     in.users = parse(users);
 
-    return knock_user_add(&apply, &in, &received, &err);
+    return users_add();
 }
 
 
@@ -419,7 +441,7 @@ ids_of_a_path(void **state)
     in.id = bad[5];
     in.users = parse("{}");
 
-    assert_int_equal(knock_user_add(&apply, &in, &received, &err),
+    assert_int_equal(users_add(),
                      KNOCK_ERROR);
     assert_int_equal(err.code, KNOCK_E_INVALID_USER);
 }
@@ -439,7 +461,7 @@ objects_merge_into_what_is_stored(void **state)
     need.bases = bases;
     need.nbases = 1;
 
-    in.need = &need;
+    needed = &need;
 
     assert_int_equal(add_one("u1", "{\"p\":{\"y\":{\"b\":2}}}"), KNOCK_OK);
 
@@ -464,7 +486,7 @@ requests_for_one_user_merge_into_each_other(void **state)
     need.bases = bases;
     need.nbases = 1;
 
-    in.need = &need;
+    needed = &need;
 
     assert_int_equal(add_one("u1", "{\"p\":{\"y\":2}}"), KNOCK_OK);
     assert_int_equal(add_one("u1", "{\"p\":{\"z\":3}}"), KNOCK_OK);

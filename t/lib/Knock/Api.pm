@@ -22,6 +22,9 @@ use Knock::Test;
 
 our $Key = 'a key for the tests';
 
+# added to the http block of each
+our $Http = '';
+
 my $codec = JSON::PP->new->utf8->canonical;
 
 
@@ -31,6 +34,9 @@ sub start {
     my ($class, %conf) = @_;
 
     my $server = delete $conf{server} // '';
+
+    $conf{http} = ($conf{http} // '') . $Http;
+
     my $folder = File::Temp::tempdir('knock-keys-XXXXXXXX', TMPDIR => 1,
                                      CLEANUP => 1);
 

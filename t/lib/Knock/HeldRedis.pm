@@ -843,10 +843,10 @@ sub units {
     my @counts = splice @args, 0, 2 * $ncounts;
 
     while (@numbers) {
-        my ($nevents, $planned, $expects, $nbases, $guard)
+        my ($nevents, $plan, $expects, $nbases, $guard)
             = splice @numbers, 0, 5;
-        my %unit = (planned => $planned, expect => '', events => [],
-                    guard => $guard, etag => '');
+        my %unit = (planned => $plan % 4, told => $plan > 3, expect => '',
+                    events => [], guard => $guard, etag => '');
 
         $unit{expect} = shift @args if $expects;
         $unit{bases} = [splice @args, 0, $nbases];
@@ -857,7 +857,7 @@ sub units {
 
             @event{qw(mark status count log ops)} = splice @numbers, 0, 5;
 
-            $event{status} = (qw(p i f))[ $event{status} ];
+            $event{status} = (qw(p i f l))[ $event{status} ];
             @event{qw(event sample)}
                 = $event{count} ? @counts[2 * $event{count} - 2,
                                           2 * $event{count} - 1] : ('', '');

@@ -19,7 +19,7 @@ use Test::More;
 use Knock::Server qw(start_redis connect_redis);
 use Knock::Test ();
 
-use constant VERSION => 3;
+use constant VERSION => 4;
 
 
 sub new {
@@ -186,14 +186,14 @@ sub pages {
 
 
 # Calls knock_apply with units, each { events => [...] } and what else of
-# plan, expect, bases, guard (a key's name), etag; an event has mark, status,
-# event, sample, log (a document), ops [[key, kind, {field => JSON}, {object
+# plan, told, expect, bases, guard (a key's name), etag; an event has mark, status,
+# event, sample, log (a document), verdicts (of shards), ops [[key, kind, {field => JSON}, {object
 # field => JSON}], ...], actions [[actor or '', [key, run], ...], ...]; and
 # catalogue => '' for none.  Options: `version` is the caller's; `plain`, the
 # plan says that it is enough; `pushed`, the runs are pushed in front of the
 # call, as the worker does in a transaction, which gives what EXEC does.
 
-my %STATUS = (p => 0, i => 1, f => 2);
+my %STATUS = (p => 0, i => 1, f => 2, l => 3);
 
 sub apply {
     my ($self, $units, %options) = @_;
@@ -223,7 +223,8 @@ sub apply {
         my @events = @{ $unit->{events} };
         my @bases = @{ $unit->{bases} // [] };
 
-        push @numbers, scalar @events, $unit->{plan} // 0,
+        push @numbers, scalar @events,
+             ($unit->{plan} // 0) + ($unit->{told} ? 4 : 0),
              defined $unit->{expect} ? 1 : 0, scalar @bases,
              $index->($unit->{guard});
         push @texts, $unit->{expect}, @bases if defined $unit->{expect};
@@ -275,7 +276,7 @@ sub apply {
 
             push @numbers, scalar @actions;
 
-            my $expected = $status;
+            my $expected = $status . ($event->{verdicts} // '');
 
             for my $action (@actions) {
                 my ($actor, @recipients) = @$action;
