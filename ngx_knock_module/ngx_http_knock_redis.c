@@ -70,6 +70,19 @@ ngx_http_knock_redis_create(ngx_cycle_t *cycle,
         return NULL;
     }
 
+    if (conf->mode == NGX_HTTP_KNOCK_REDIS_CLUSTER) {
+
+        server = conf->servers.elts;
+        redis->node->server.url = server->url;
+
+        redis->cluster = ngx_http_knock_redis_cluster_create(redis);
+        if (redis->cluster == NULL) {
+            ngx_http_knock_redis_node_destroy(redis->node);
+            ngx_destroy_pool(pool);
+            return NULL;
+        }
+    }
+
     if (conf->mode == NGX_HTTP_KNOCK_REDIS_SENTINEL) {
 
         redis->node->server.url = conf->master;
@@ -106,6 +119,10 @@ ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis)
 
     if (redis->sentinel) {
         ngx_http_knock_redis_sentinel_destroy(redis->sentinel);
+    }
+
+    if (redis->cluster) {
+        ngx_http_knock_redis_cluster_destroy(redis->cluster);
     }
 
     ngx_http_knock_redis_node_destroy(redis->node);
@@ -172,13 +189,18 @@ ngx_http_knock_redis_accept(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_handler_pt handler, void *data)
 {
     size_t                           size, room, args;
-    ngx_uint_t                       i;
+    ngx_uint_t                       i, slot;
     ngx_http_knock_redis_node_t     *node;
     ngx_http_knock_redis_stats_t    *stats;
     ngx_http_knock_redis_command_t  *cmd;
 
     node = redis->node;
+    slot = 0;
     stats = &redis->stats;
+
+    if (redis->cluster) {
+        node = ngx_http_knock_redis_cluster_route(redis->cluster, key, &slot);
+    }
 
     if (redis->destroyed
         || node->draining
@@ -223,6 +245,7 @@ ngx_http_knock_redis_accept(ngx_http_knock_redis_t *redis,
     }
 
     cmd->internal = 0;
+    cmd->slot = slot;
     cmd->waits = waits ? 1 : 0;
     cmd->answer = answer;
     cmd->handler = handler;

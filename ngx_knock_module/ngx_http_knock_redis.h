@@ -8,7 +8,9 @@
  * The connection looks after itself: it connects, authenticates, loads the
  * function library when Redis misses it, notices a dead peer, reconnects with
  * a growing and jittered delay, and lets a worker that shuts down go.  With
- * mode=sentinel it asks where the master is, and follows it.
+ * mode=sentinel it asks where the master is, and follows it.  With
+ * mode=cluster there are several, and each command goes to the one that has
+ * its key.
  */
 
 #ifndef _NGX_HTTP_KNOCK_REDIS_H_INCLUDED_
@@ -28,7 +30,8 @@ typedef struct ngx_http_knock_redis_s  ngx_http_knock_redis_t;
 
 typedef enum {
     NGX_HTTP_KNOCK_REDIS_SINGLE = 0,
-    NGX_HTTP_KNOCK_REDIS_SENTINEL
+    NGX_HTTP_KNOCK_REDIS_SENTINEL,
+    NGX_HTTP_KNOCK_REDIS_CLUSTER
 } ngx_http_knock_redis_mode_e;
 
 
@@ -54,7 +57,7 @@ typedef struct {
 typedef struct {
     ngx_uint_t         mode;           /* ngx_http_knock_redis_mode_e */
 
-    /* one for each URL: of Redis, or of the Sentinels */
+    /* one for each URL: of Redis, of the Sentinels, of nodes of a cluster */
     ngx_array_t        servers;
 
     ngx_str_t          master;             /* its name, for the Sentinels */
@@ -126,7 +129,7 @@ typedef void (*ngx_http_knock_redis_handler_pt)(void *data,
 
 
 typedef struct {
-    ngx_uint_t         up;             /* 1 while commands can be written */
+    ngx_uint_t         up;             /* connections that take commands */
     ngx_uint_t         connects;       /* attempts to connect */
     ngx_uint_t         failures;       /* attempts failed, connections lost */
     ngx_uint_t         reconnects;     /* connections made after a failure */
@@ -195,6 +198,11 @@ void ngx_http_knock_redis_destroy(ngx_http_knock_redis_t *redis);
  * overtaken by the commands behind them.  With "min_replicas" an OK says that
  * as many replicas have what was written until then; without them it is a
  * RETRY, and so is what was written before.
+ *
+ * In a cluster it is those for one slot whose replies come in order, unless the
+ * slot moves; a command waits also for the map of the slots to be had, and its
+ * time begins anew with each node that it is sent to, of which there are 6 at
+ * most.
  */
 
 ngx_int_t ngx_http_knock_redis_command(ngx_http_knock_redis_t *redis,

@@ -27,6 +27,8 @@ static char *ngx_http_knock_redis_parse_param(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *arg);
 static char *ngx_http_knock_redis_check(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf);
+static char *ngx_http_knock_redis_check_cluster(ngx_conf_t *cf,
+    ngx_http_knock_redis_conf_t *conf);
 
 static char *ngx_http_knock_redis_param_msec(ngx_conf_t *cf,
     ngx_http_knock_redis_conf_t *conf, ngx_str_t *value, ngx_uint_t offset);
@@ -245,8 +247,15 @@ ngx_http_knock_redis_check(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
 
     if (conf->mode == NGX_HTTP_KNOCK_REDIS_SINGLE && conf->servers.nelts > 1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "several URLs need \"mode=sentinel\": without it "
-                           "give one, that of the master");
+                           "several URLs need \"mode=sentinel\" or "
+                           "\"mode=cluster\": without it give one, that of "
+                           "the master");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->mode == NGX_HTTP_KNOCK_REDIS_CLUSTER
+        && ngx_http_knock_redis_check_cluster(cf, conf) != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -318,6 +327,37 @@ ngx_http_knock_redis_check(ngx_conf_t *cf, ngx_http_knock_redis_conf_t *conf)
     }
 
 #endif
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_knock_redis_check_cluster(ngx_conf_t *cf,
+    ngx_http_knock_redis_conf_t *conf)
+{
+    ngx_uint_t                      i;
+    ngx_http_knock_redis_server_t  *servers;
+
+    if (conf->db) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "a cluster has no other database than 0: leave "
+                           "out \"db=\" and what follows \"/\" in the URLs");
+        return NGX_CONF_ERROR;
+    }
+
+    servers = conf->servers.elts;
+
+    for (i = 0; i < conf->servers.nelts; i++) {
+
+        if (ngx_strncmp(servers[i].url.data, "unix:", 5) == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" with \"mode=cluster\": the nodes of "
+                               "a cluster are reached by TCP, give host and "
+                               "port", &servers[i].url);
+            return NGX_CONF_ERROR;
+        }
+    }
 
     return NGX_CONF_OK;
 }
@@ -442,12 +482,17 @@ ngx_http_knock_redis_param_mode(ngx_conf_t *cf,
     {
         conf->mode = NGX_HTTP_KNOCK_REDIS_SENTINEL;
 
+    } else if (value->len == 7 && ngx_strncmp(value->data, "cluster", 7) == 0)
+    {
+        conf->mode = NGX_HTTP_KNOCK_REDIS_CLUSTER;
+
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "mode \"%V\" is not supported: use "
-                           "\"mode=single\" with the URL of the master, or "
-                           "\"mode=sentinel\" with those of the Sentinels",
-                           value);
+                           "\"mode=single\" with the URL of the master, "
+                           "\"mode=sentinel\" with those of the Sentinels, or "
+                           "\"mode=cluster\" with those of nodes of the "
+                           "cluster", value);
         return NGX_CONF_ERROR;
     }
 

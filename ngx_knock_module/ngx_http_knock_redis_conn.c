@@ -25,7 +25,6 @@ static void ngx_http_knock_redis_set_why(ngx_http_knock_redis_node_t *node,
 void
 ngx_http_knock_redis_connect(ngx_http_knock_redis_node_t *node)
 {
-    node->stats->connects++;
     node->tries = 0;
 
     node->backoff_timer.handler = ngx_http_knock_redis_backoff_timer_handler;
@@ -37,7 +36,14 @@ ngx_http_knock_redis_connect(ngx_http_knock_redis_node_t *node)
     node->connect_timer.data = node;
     node->connect_timer.log = node->cycle->log;
 
-    if (node->client->sentinel && !node->is_sentinel && !node->told) {
+    if (node->client->cluster && node == node->client->node) {
+
+        node->state = NGX_HTTP_KNOCK_REDIS_ASKING;
+        ngx_add_timer(&node->connect_timer, node->conf->timeout);
+
+        ngx_http_knock_redis_map_ask(node->client->cluster);
+
+    } else if (node->client->sentinel && !node->is_sentinel && !node->told) {
 
         node->state = NGX_HTTP_KNOCK_REDIS_ASKING;
         ngx_add_timer(&node->connect_timer, node->conf->timeout);
@@ -56,6 +62,7 @@ void
 ngx_http_knock_redis_resolve_and_connect(ngx_http_knock_redis_node_t *node)
 {
     node->told = 0;
+    node->stats->connects++;
 
     ngx_add_timer(&node->connect_timer, node->conf->connect_timeout);
 
@@ -307,9 +314,12 @@ ngx_http_knock_redis_connect_timer_handler(ngx_event_t *ev)
     switch (node->state) {
 
     case NGX_HTTP_KNOCK_REDIS_ASKING:
-        ngx_http_knock_redis_fail(node, 0,
-                                  "no Sentinel said within %Mms where the "
-                                  "master is; check that they run",
+        ngx_http_knock_redis_fail(node, 0, node->client->cluster
+                                  ? "no node of the cluster said within %Mms "
+                                    "which one serves which keys; check that "
+                                    "they run"
+                                  : "no Sentinel said within %Mms where the "
+                                    "master is; check that they run",
                                   node->conf->timeout);
         break;
 
@@ -388,6 +398,10 @@ ngx_http_knock_redis_fail(ngx_http_knock_redis_node_t *node, ngx_err_t err,
 
     ngx_http_knock_redis_hush(node, 1);
     ngx_http_knock_redis_back_off(node);
+
+    if (node->client->cluster) {
+        ngx_http_knock_redis_map_failed(node);
+    }
 
     ngx_http_knock_redis_drop_all(node, &node->why);
 }

@@ -289,6 +289,10 @@ ngx_http_knock_redis_ready(ngx_http_knock_redis_node_t *node)
 
     ngx_http_knock_redis_hush(node, 0);
 
+    if (node->client->cluster) {
+        ngx_http_knock_redis_map_ready(node);
+    }
+
     for (q = ngx_queue_head(&node->waiting);
          q != ngx_queue_sentinel(&node->waiting);
          q = ngx_queue_next(q))

@@ -13,12 +13,16 @@
  *   ngx_http_knock_redis_server.c  addresses that are told
  *   ngx_http_knock_redis_greet.c  log-in
  *   ngx_http_knock_redis_sentinel.c  where the master is
+ *   ngx_http_knock_redis_cluster.c   the nodes of a cluster, and with it
+ *   ngx_http_knock_redis_map.c, _slots.c, _redirect.c
  *   ngx_http_knock_redis_tls.c    TLS context, handshake and verification
  *   ngx_http_knock_redis_conf.c   the arguments of "knock_redis"
  *   ngx_http_knock_redis_url.c    the first of them, the URLs
  *
  * A node is one server with its connection.  The client has one, that of the
- * master, and with Sentinel a second of another sort, which asks for it.
+ * master, and with Sentinel a second of another sort, which asks for it.  Of a
+ * cluster it has as many as there are, and its own one is without a server:
+ * see ngx_http_knock_redis_cluster.h.
  *
  * A command is in exactly one place at a time:
  *
@@ -74,6 +78,11 @@ typedef struct {
     ngx_msec_t                       deadline;
     ngx_uint_t                       resent;
 
+    /* in a cluster: of its key, how often it has been redirected */
+
+    ngx_uint_t                       slot;
+    ngx_uint_t                       hops;
+
     /* of a transaction: its replies, those that came, whose the answer is */
 
     ngx_uint_t                       parts;
@@ -91,13 +100,14 @@ typedef struct {
     void                            *data;
 
     unsigned                         internal:1;    /* the client's own */
+    unsigned                         asking:1;      /* to go behind ASKING */
     unsigned                         waits:1;       /* for replicas */
 } ngx_http_knock_redis_command_t;
 
 
 typedef enum {
     NGX_HTTP_KNOCK_REDIS_CLOSED = 0,    /* maybe the back-off timer runs */
-    NGX_HTTP_KNOCK_REDIS_ASKING,        /* the Sentinels, where it is */
+    NGX_HTTP_KNOCK_REDIS_ASKING,        /* where it is, or a cluster's map */
     NGX_HTTP_KNOCK_REDIS_RESOLVING,
     NGX_HTTP_KNOCK_REDIS_CONNECTING,
     NGX_HTTP_KNOCK_REDIS_HANDSHAKE,     /* of TLS */
@@ -162,6 +172,12 @@ struct ngx_http_knock_redis_node_s {
 
     ngx_http_knock_redis_stats_t    *stats;     /* the client's */
 
+    /* in a cluster */
+
+    ngx_queue_t                      queue;     /* of its nodes */
+    ngx_uint_t                       slots;     /* which it owns */
+    ngx_uint_t                       attempt;   /* it was last asked in */
+
     ngx_str_t                        why;
     u_char                           why_data[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
 
@@ -178,6 +194,9 @@ struct ngx_http_knock_redis_node_s {
 typedef struct ngx_http_knock_redis_sentinel_s
     ngx_http_knock_redis_sentinel_t;
 
+typedef struct ngx_http_knock_redis_cluster_s
+    ngx_http_knock_redis_cluster_t;
+
 struct ngx_http_knock_redis_s {
     ngx_pool_t                      *pool;
     ngx_http_knock_redis_conf_t     *conf;
@@ -191,6 +210,7 @@ struct ngx_http_knock_redis_s {
 
     ngx_http_knock_redis_node_t     *node;
     ngx_http_knock_redis_sentinel_t *sentinel;  /* or NULL */
+    ngx_http_knock_redis_cluster_t  *cluster;   /* or NULL */
 
     ngx_http_knock_redis_stats_t     stats;
 
@@ -219,6 +239,10 @@ void ngx_http_knock_redis_node_queue(ngx_http_knock_redis_node_t *node,
 ngx_int_t ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
     ngx_uint_t argc, const char **argv, const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler);
+
+/* its handler where it is enough that there was a reply */
+void ngx_http_knock_redis_ponged(void *data,
+    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 
 /* hands over what waits, writes what the socket takes; may close */
 void ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node);
@@ -395,6 +419,50 @@ void ngx_http_knock_redis_sentinel_doubt(
 void ngx_http_knock_redis_sentinel_ready(ngx_http_knock_redis_node_t *node);
 void ngx_http_knock_redis_sentinel_idle(ngx_http_knock_redis_node_t *node);
 void ngx_http_knock_redis_sentinel_failed(ngx_http_knock_redis_node_t *node);
+
+
+/* ngx_http_knock_redis_cluster.c */
+
+/* creates what knows the nodes of a cluster, or NULL: no memory */
+ngx_http_knock_redis_cluster_t *ngx_http_knock_redis_cluster_create(
+    ngx_http_knock_redis_t *redis);
+void ngx_http_knock_redis_cluster_destroy(
+    ngx_http_knock_redis_cluster_t *cluster);
+
+/*
+ * The node that a command goes to, and the slot of its key.  Where the owner
+ * is not known it is the client's own one, in which it waits.
+ */
+ngx_http_knock_redis_node_t *ngx_http_knock_redis_cluster_route(
+    ngx_http_knock_redis_cluster_t *cluster, const knock_str_t *key,
+    ngx_uint_t *slot);
+
+
+/* ngx_http_knock_redis_map.c */
+
+/* asks for the map on behalf of the client's own node, which is ASKING */
+void ngx_http_knock_redis_map_ask(ngx_http_knock_redis_cluster_t *cluster);
+
+/* asks for it again, as it seems to be wrong: soon, once for all who want it */
+void ngx_http_knock_redis_map_refresh(
+    ngx_http_knock_redis_cluster_t *cluster);
+
+/* events of a node's connection: logged in, lost or not to be had */
+void ngx_http_knock_redis_map_ready(ngx_http_knock_redis_node_t *node);
+void ngx_http_knock_redis_map_failed(ngx_http_knock_redis_node_t *node);
+
+
+/* ngx_http_knock_redis_redirect.c */
+
+/*
+ * Sends a command, which a node has answered by MOVED or ASK, to where it
+ * says: NGX_OK, or NGX_DECLINED: it cannot be, the command stays as it is.
+ */
+ngx_int_t ngx_http_knock_redis_redirect(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd, redisReply *reply);
+
+/* says ASKING, for the command that is handed over next */
+void ngx_http_knock_redis_asking(ngx_http_knock_redis_node_t *node);
 
 
 /* ngx_http_knock_redis_url.c */

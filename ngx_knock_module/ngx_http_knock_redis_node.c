@@ -14,8 +14,6 @@ static void ngx_http_knock_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_knock_redis_reply_timer_handler(ngx_event_t *ev);
 static void ngx_http_knock_redis_no_reply(ngx_http_knock_redis_node_t *node);
 static void ngx_http_knock_redis_ping_timer_handler(ngx_event_t *ev);
-static void ngx_http_knock_redis_ponged(void *data,
-    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 
 
 ngx_http_knock_redis_node_t *
@@ -201,6 +199,11 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
             ngx_queue_remove(q);
 
             cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
+
+            if (cmd->asking) {
+                ngx_http_knock_redis_asking(node);
+            }
+
             ngx_http_knock_redis_hand_over(node, cmd);
 
             if (cmd->waits) {
@@ -376,11 +379,12 @@ ngx_http_knock_redis_busy(ngx_http_knock_redis_node_t *node)
 {
     ngx_http_knock_redis_node_t  *master;
 
-    if (!node->is_sentinel) {
-        return node->in_flight != 0;
-    }
-
     master = node->client->node;
+
+    if (!node->is_sentinel) {
+        return node->in_flight != 0
+               || (node->client->cluster && master->in_flight);
+    }
 
     return master->in_flight
            && master->state == NGX_HTTP_KNOCK_REDIS_ASKING;
@@ -577,7 +581,7 @@ ngx_http_knock_redis_ping_timer_handler(ngx_event_t *ev)
 }
 
 
-static void
+void
 ngx_http_knock_redis_ponged(void *data, ngx_http_knock_redis_status_e status,
     redisReply *reply, ngx_str_t *why)
 {

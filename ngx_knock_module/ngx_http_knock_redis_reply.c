@@ -17,6 +17,8 @@ typedef enum {
     NGX_HTTP_KNOCK_REDIS_FAIL = 0,     /* would fail again: ERROR */
     NGX_HTTP_KNOCK_REDIS_LATER,        /* RETRY */
     NGX_HTTP_KNOCK_REDIS_RECONNECT,    /* RETRY, over another connection */
+    NGX_HTTP_KNOCK_REDIS_REMAP,        /* RETRY, with another map of slots */
+    NGX_HTTP_KNOCK_REDIS_REDIRECT,     /* send it again to another node */
     NGX_HTTP_KNOCK_REDIS_LOAD          /* load the library, send it again */
 } ngx_http_knock_redis_action_e;
 
@@ -82,10 +84,10 @@ static const ngx_http_knock_redis_error_t  ngx_http_knock_redis_errors[] = {
 
     { ngx_string("TRYAGAIN"),
       NGX_HTTP_KNOCK_REDIS_LATER,
-      ngx_null_string },
+      ngx_string("its slot is being moved, and its keys are on both sides") },
 
     { ngx_string("CLUSTERDOWN"),
-      NGX_HTTP_KNOCK_REDIS_LATER,
+      NGX_HTTP_KNOCK_REDIS_REMAP,
       ngx_string("see CLUSTER INFO") },
 
     { ngx_string("READONLY"),
@@ -111,16 +113,23 @@ static const ngx_http_knock_redis_error_t  ngx_http_knock_redis_errors[] = {
       ngx_null_string },
 
     { ngx_string("MOVED"),
-      NGX_HTTP_KNOCK_REDIS_FAIL,
+      NGX_HTTP_KNOCK_REDIS_REDIRECT,
       ngx_string("this is a node of a cluster, which needs mode=cluster") },
 
     { ngx_string("ASK"),
-      NGX_HTTP_KNOCK_REDIS_FAIL,
+      NGX_HTTP_KNOCK_REDIS_REDIRECT,
       ngx_string("this is a node of a cluster, which needs mode=cluster") },
 
     { ngx_string("ERR unknown command"),
       NGX_HTTP_KNOCK_REDIS_FAIL,
       ngx_string("Redis 7.0 or later is needed") }
+};
+
+
+static const ngx_http_knock_redis_error_t  ngx_http_knock_redis_astray = {
+    ngx_null_string,
+    NGX_HTTP_KNOCK_REDIS_LATER,
+    ngx_string("it cannot be sent there, or was sent round: see CLUSTER SLOTS")
 };
 
 
@@ -301,6 +310,28 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
         return;
     }
 
+    if (error && node->client->cluster) {
+
+        switch (error->action) {
+
+        case NGX_HTTP_KNOCK_REDIS_REDIRECT:
+
+            if (ngx_http_knock_redis_redirect(node, cmd, reply) == NGX_OK) {
+                return;
+            }
+
+            error = &ngx_http_knock_redis_astray;
+            break;
+
+        case NGX_HTTP_KNOCK_REDIS_REMAP:
+            ngx_http_knock_redis_map_refresh(node->client->cluster);
+            break;
+
+        default:
+            break;
+        }
+    }
+
     if (error && error->hint.len) {
         ngx_http_knock_redis_why(node, "%*s (%V)", (size_t) reply->len,
                                  reply->str, &error->hint);
@@ -325,7 +356,8 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     status = NGX_HTTP_KNOCK_REDIS_ERROR;
 
     if (error && (error->action == NGX_HTTP_KNOCK_REDIS_LATER
-                  || error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT))
+                  || error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT
+                  || error->action == NGX_HTTP_KNOCK_REDIS_REMAP))
     {
         status = NGX_HTTP_KNOCK_REDIS_RETRY;
         ngx_http_knock_redis_complain(node, error, "refuses commands", &why);

@@ -58,6 +58,8 @@ ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
 
     cmd->len = (size_t) (p - cmd->text);
     cmd->resent = 0;
+    cmd->hops = 0;
+    cmd->asking = 0;
     cmd->parts = n;
     cmd->answer = 0;
 

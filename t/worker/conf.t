@@ -147,7 +147,10 @@ sub refused {
         (map { my ($param, $message) = @$_;
                ["the parameter $param", "knock_redis redis://127.0.0.1 $param;",
                 $webhook, $message] }
-            ['mode=cluster', qr/mode "cluster" is not supported: use/],
+            ['mode=several', qr/mode "several" is not supported: use/],
+            ['mode=cluster db=1', qr/a cluster has no other database than 0/],
+            ['mode=cluster master=m', qr/"master=" is for Sentinel, but/],
+            ['unix:/s mode=cluster', qr/"unix:\/s" with "mode=cluster"/],
             ['mode=sentinel', qr/"mode=sentinel" needs "master=", the name/],
             ['mode=sentinel master=', qr/"master=" needs a value/],
             ['master=m', qr/"master=" is for Sentinel, but there is no/],

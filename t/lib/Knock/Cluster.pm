@@ -1,0 +1,265 @@
+package Knock::Cluster;
+
+# A Redis Cluster that ends with the test.
+#
+#   my $cluster = Knock::Cluster->start(masters => 3, replicas => 3);
+#   ... "knock_redis @{[$cluster->urls]} mode=cluster;" ...
+#   $cluster->command('knock:{development}:runs', 'LLEN', ...);
+#   my $node = $cluster->owner('knock:{development}:runs');
+#
+# A node is what start_redis() gives, with its `id`.
+
+use strict;
+use warnings;
+
+use Knock::Server qw(start_redis stop_process connect_redis free_port
+                     wait_for);
+
+use constant SLOTS => 16384;
+
+
+# Starts one whose nodes all know each other, with the slots in equal parts.
+#
+#   masters   default 3
+#   replicas  one of each of the first masters, default none
+#   timeout   cluster-node-timeout in ms, default 1500
+#   args      for the command line of each
+
+sub start {
+    my ($class, %conf) = @_;
+
+    my $self = bless { nodes => [], timeout => $conf{timeout} // 1500,
+                       args => $conf{args} // [] }, $class;
+
+    my @masters = map { $self->_node } 1 .. $conf{masters} // 3;
+    my $n = @masters;
+
+    for my $i (0 .. $n - 1) {
+        my @range = (int(SLOTS * $i / $n), int(SLOTS * ($i + 1) / $n) - 1);
+
+        ask($masters[$i], 'CLUSTER', 'SET-CONFIG-EPOCH', $i + 1);
+        ask($masters[$i], 'CLUSTER', 'ADDSLOTSRANGE', @range);
+    }
+
+    my @replicas = map { $self->_node } 1 .. $conf{replicas} // 0;
+
+    $self->join(@masters[1 .. $n - 1], @replicas);
+
+    for my $i (0 .. $#replicas) {
+        ask($replicas[$i], 'CLUSTER', 'REPLICATE', $masters[$i]{id});
+    }
+
+    for my $replica (@replicas) {
+        wait_for('a replica', sub {
+            ask($replica, 'INFO', 'replication') =~ /master_link_status:up/;
+        });
+    }
+
+    # the others have to know of it, or nobody takes over
+    $self->wait_until_agreed(scalar @replicas);
+
+    return $self;
+}
+
+
+sub nodes { return @{ $_[0]{nodes} } }
+
+sub urls {
+    my ($self) = @_;
+
+    return join ' ', map { "redis://127.0.0.1:$_->{port}" } $self->nodes;
+}
+
+
+# One command to one node, over a connection of its own.
+
+sub ask {
+    my ($node, @command) = @_;
+
+    return connect_redis($node)->command(@command);
+}
+
+
+# One command to the node that has the key.
+
+sub command {
+    my ($self, $key, @command) = @_;
+
+    return ask($self->owner($key), @command);
+}
+
+
+# The node that has the key's slot, as the nodes see it that run.
+
+sub owner {
+    my ($self, $key) = @_;
+
+    for my $node ($self->nodes) {
+        my $slots = eval { ask($node, 'CLUSTER', 'SLOTS') } or next;
+        my $slot = ask($node, 'CLUSTER', 'KEYSLOT', $key);
+
+        for my $range (@$slots) {
+            next if $slot < $range->[0] || $slot > $range->[1];
+            return $self->by_id($range->[2][2]);
+        }
+    }
+
+    die "no node has the slot of $key\n";
+}
+
+
+sub by_id {
+    my ($self, $id) = @_;
+
+    my ($node) = grep { $_->{id} eq $id } $self->nodes;
+
+    return $node;
+}
+
+
+# A node that is a replica of this one.
+
+sub replica_of {
+    my ($self, $node) = @_;
+
+    my ($line) = @{ ask($node, 'CLUSTER', 'REPLICAS', $node->{id}) };
+
+    return $self->by_id($line =~ /^(\w+)/);
+}
+
+
+# An empty node more, known to all.
+
+sub add {
+    my ($self) = @_;
+
+    my $node = $self->_node;
+
+    $self->join($node);
+    $self->wait_until_agreed;
+
+    return $node;
+}
+
+
+# Introduces nodes to the first one, and waits until all know each other.
+
+sub join {
+    my ($self, @nodes) = @_;
+
+    my $first = $self->{nodes}[0];
+
+    for my $node (@nodes) {
+        ask($first, 'CLUSTER', 'MEET', '127.0.0.1', $node->{port},
+            $node->{bus});
+    }
+
+    $self->wait_until_agreed;
+}
+
+
+# Waits until all that run see the same nodes, so many of them as replicas, and
+# the cluster works.
+
+sub wait_until_agreed {
+    my ($self, $replicas) = @_;
+
+    my @nodes = grep { !$_->{killed} } $self->nodes;
+
+    wait_for('the cluster', sub {
+        for my $node (@nodes) {
+            my $seen = ask($node, 'CLUSTER', 'NODES');
+            my $slaves = () = $seen =~ /^\w+ \S+ \S*slave\b/mg;
+
+            return if ask($node, 'CLUSTER', 'INFO') !~ /cluster_state:ok/
+                      || grep({ $seen !~ /^$_->{id} /m } @nodes)
+                      || $seen =~ /handshake/
+                      || (defined $replicas && $slaves < $replicas);
+        }
+
+        return 1;
+    }, 60);
+}
+
+
+# Moves a key's slot with all it holds from the node that has it to this one.
+# `between` is called when the slot is on its way, before the keys are moved.
+
+sub move_slot {
+    my ($self, $key, $to, $between) = @_;
+
+    my $from = $self->owner($key);
+    my $slot = ask($from, 'CLUSTER', 'KEYSLOT', $key);
+
+    ask($to, 'CLUSTER', 'SETSLOT', $slot, 'IMPORTING', $from->{id});
+    ask($from, 'CLUSTER', 'SETSLOT', $slot, 'MIGRATING', $to->{id});
+
+    $between->() if $between;
+
+    while (1) {
+        my $keys = ask($from, 'CLUSTER', 'GETKEYSINSLOT', $slot, 100);
+
+        last if !@$keys;
+        ask($from, 'MIGRATE', '127.0.0.1', $to->{port}, '', 0, 5000,
+            'KEYS', @$keys);
+    }
+
+    # the new owner first, so that there is one all the time
+    ask($_, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id}) for $to, $from;
+}
+
+
+# How often the nodes have answered by an error that begins like that.
+
+sub errors {
+    my ($self, $code) = @_;
+
+    my $n = 0;
+
+    for my $node (grep { !$_->{killed} } $self->nodes) {
+        my ($count) = ask($node, 'INFO', 'errorstats')
+                      =~ /^errorstat_$code:count=(\d+)/m;
+        $n += $count // 0;
+    }
+
+    return $n;
+}
+
+
+sub kill {
+    my ($self, $node) = @_;
+
+    $node->{killed} = 1;
+    stop_process($node->{pid}, 'KILL');
+}
+
+
+# Starts one again in its place.
+
+sub restart {
+    my ($self, $node) = @_;
+
+    $node->{pid} = start_redis(%$node)->{pid};
+    delete $node->{killed};
+}
+
+
+sub _node {
+    my ($self) = @_;
+
+    my $bus = free_port();
+    my $node = start_redis(args => [
+        '--cluster-enabled', 'yes', '--cluster-port', $bus,
+        '--cluster-node-timeout', $self->{timeout},
+        '--cluster-replica-validity-factor', 0,
+        '--repl-diskless-sync-delay', 0, @{ $self->{args} }]);
+
+    $node->{bus} = $bus;
+    $node->{id} = ask($node, 'CLUSTER', 'MYID');
+
+    push @{ $self->{nodes} }, $node;
+
+    return $node;
+}
+
+1;
