@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use POSIX ();
 use Test::More;
 
 use Knock::Cluster;
@@ -14,7 +15,8 @@ use Knock::Server qw(wait_for);
 
 my @envs = qw(development staging production qa);
 
-my $cluster = Knock::Cluster->start(replicas => 3);
+my $cluster = Knock::Cluster->start(
+    replicas => 3, args => [qw(--cluster-require-full-coverage no)]);
 my $n = 0;
 
 $cluster->command('{@}', 'RPUSH', 'knock:{@}:environments', @envs);
@@ -31,6 +33,9 @@ my $nginx = Knock::Nginx->start(workers => 2, http =>
 applies_at_first();
 follows_a_slot();
 follows_a_slot_on_its_way();
+moves_under_load();
+takes_up_a_new_node();
+follows_a_failover();
 
 is_deeply [$nginx->complaints], [], 'no complaints in the log';
 $nginx->stop;
@@ -92,6 +97,110 @@ sub follows_a_slot_on_its_way {
     like $status, qr/^(?:200|503)$/, 'in the middle of a move';
     is post($env, undef, 'moving', 'new')->{status}, 200, 'and after it';
     is runs($env), $before + 1, 'the event is applied once';
+}
+
+
+# There and back again while events come: each is applied once, after as many
+# tries as it takes.
+
+sub moves_under_load {
+    my $env = 'staging';
+    my $home = $cluster->owner("{$env}");
+    my $away = other_than($home);
+    my $before = runs($env);
+    my @left = map { "load$_" } 1 .. 400;
+    my $pid = fork // die "fork: $!\n";
+
+    if (!$pid) {
+        for (1 .. 6) {
+            eval { $cluster->move_slot("{$env}", $_); 1 } or POSIX::_exit(1)
+                for $away, $home;
+        }
+
+        # the servers are the test's, not this copy's
+        POSIX::_exit(0);
+    }
+
+    wait_for('all to be applied', sub {
+        @left = grep { post($env, undef, $_)->{status} != 200 } @left;
+        return !@left;
+    }, 60);
+
+    waitpid $pid, 0;
+    is $?, 0, 'a slot moves to and fro';
+
+    is runs($env), $before + 400, 'moves under load: each event once';
+
+    post($env, undef, "load$_") for 1 .. 400;
+    is runs($env), $before + 400, 'and all of them are known';
+}
+
+
+# It has no function library yet; without slots its connection is closed.
+
+sub takes_up_a_new_node {
+    my $env = 'production';
+    my $node = $cluster->add;
+    my $home = $cluster->owner("{$env}");
+    my $before = runs($env);
+
+    $cluster->move_slot("{$env}", $node);
+    is post($env)->{status}, 200, 'a node is added';
+    is runs($env), $before + 1, 'and used';
+    is $cluster->owner("{$env}"), $node, 'from now on';
+
+    $cluster->move_slot("{$env}", $home);
+    is post($env)->{status}, 200, 'it has no slots any more';
+
+    wait_for('the connections to close', sub {
+        post($env);
+        return Knock::Cluster::ask($node, qw(CLIENT LIST)) !~ /name=knock-/;
+    });
+    pass 'the connections to it are closed';
+}
+
+
+sub follows_a_failover {
+    my $env = 'development';
+    my $master = $cluster->owner("{$env}");
+    my ($other) = grep { $cluster->owner("{$_}") != $master } @envs;
+    my $replica = $cluster->replica_of($master);
+    my $before = runs($env);
+
+    is post($env, undef, 'before')->{status}, 200, 'before a master dies';
+    replicated($env);
+
+    $cluster->kill($master);
+
+    isnt post($env, undef, 'dead')->{status}, 200, 'no 200 without a master';
+    is post($other)->{status}, 200, 'the others are served all the time'
+        for 1 .. 5;
+
+    wait_for('the replica to take over', sub {
+        return post($env, undef, 'dead')->{status} == 200;
+    }, 60);
+    is $cluster->owner("{$env}"), $replica, 'its replica has taken over';
+
+    post($env, undef, $_) for qw(before dead);
+    is runs($env), $before + 2, 'each event is applied once';
+
+    $cluster->restart($master);
+    wait_for('the master to be a replica', sub {
+        Knock::Cluster::ask($master, 'ROLE')->[0] eq 'slave';
+    });
+    is post($env)->{status}, 200, 'the old master is back, as a replica';
+}
+
+
+# Waits until the replica has all that the master has.
+
+sub replicated {
+    my ($env) = @_;
+
+    my $redis = Knock::Server::connect_redis($cluster->owner("{$env}"));
+
+    $redis->command('SET', "knock:{$env}:written", 1);
+    is $redis->command('WAIT', 1, 20_000), 1, 'the replica has it';
 }
 
 

@@ -89,22 +89,27 @@ sub command {
 }
 
 
-# The node that has the key's slot, as the nodes see it that run.
+# The node that has the key's slot, as the first one sees it that runs.
 
 sub owner {
     my ($self, $key) = @_;
 
-    for my $node ($self->nodes) {
-        my $slots = eval { ask($node, 'CLUSTER', 'SLOTS') } or next;
-        my $slot = ask($node, 'CLUSTER', 'KEYSLOT', $key);
+    my ($node) = grep { !$_->{killed} } $self->nodes;
 
-        for my $range (@$slots) {
-            next if $slot < $range->[0] || $slot > $range->[1];
-            return $self->by_id($range->[2][2]);
-        }
-    }
+    return $self->owner_by($node, ask($node, 'CLUSTER', 'KEYSLOT', $key))
+           // die "no node has the slot of $key\n";
+}
 
-    die "no node has the slot of $key\n";
+
+# The node that has a slot, as this one sees it.
+
+sub owner_by {
+    my ($self, $node, $slot) = @_;
+
+    my ($range) = grep { $slot >= $_->[0] && $slot <= $_->[1] }
+                  @{ ask($node, 'CLUSTER', 'SLOTS') };
+
+    return $range ? $self->by_id($range->[2][2]) : undef;
 }
 
 
@@ -204,8 +209,17 @@ sub move_slot {
             'KEYS', @$keys);
     }
 
-    # the new owner first, so that there is one all the time
-    ask($_, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id}) for $to, $from;
+    # the new owner first, so that there is one all the time; the others would
+    # hear of it a little later
+
+    ask($to, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id});
+
+    for my $node (grep { !$_->{killed} } $self->nodes) {
+        wait_for('a node to know the new owner', sub {
+            eval { ask($node, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id}) };
+            return $self->owner_by($node, $slot) == $to;
+        });
+    }
 }
 
 
@@ -252,6 +266,8 @@ sub _node {
         '--cluster-enabled', 'yes', '--cluster-port', $bus,
         '--cluster-node-timeout', $self->{timeout},
         '--cluster-replica-validity-factor', 0,
+        # one that gives its last slot away would become a replica
+        '--cluster-allow-replica-migration', 'no',
         '--repl-diskless-sync-delay', 0, @{ $self->{args} }]);
 
     $node->{bus} = $bus;
