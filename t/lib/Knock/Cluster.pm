@@ -12,10 +12,15 @@ package Knock::Cluster;
 use strict;
 use warnings;
 
+use Exporter qw(import);
+
+use Knock::HeldRedis;
 use Knock::Server qw(start_redis stop_process connect_redis free_port
                      wait_for);
 
 use constant SLOTS => 16384;
+
+our @EXPORT_OK = qw(fake_node slots);
 
 
 # Starts one whose nodes all know each other, with the slots in equal parts.
@@ -255,6 +260,41 @@ sub restart {
 
     $node->{pid} = start_redis(%$node)->{pid};
     delete $node->{killed};
+}
+
+
+# A HeldRedis that says to CLUSTER SLOTS what `slots` is at that time, octets,
+# or '' to say nothing.  What `says`, code that gets the fake and a command,
+# gives for it, is said to that.  More is handed on to HeldRedis, as `upstream`.
+
+sub fake_node {
+    my (%o) = @_;
+
+    my $says = sub {
+        my ($self, $command) = @_;
+
+        return $self->{slots} if $command->{args}[0] eq 'CLUSTER';
+        return $self->{says} ? $self->{says}->($self, $command) : undef;
+    };
+
+    return Knock::HeldRedis->new(%o, auto => $says);
+}
+
+
+# The octets of a map: ranges, each [host, port, first, last, more that is said
+# of the node]; the slots are all unless said, an undefined host is nil.
+
+sub slots {
+    my (@ranges) = @_;
+
+    return array(map {
+        my ($host, $port, $first, $last, @more) = @$_;
+
+        array(':' . ($first // 0) . "\r\n",
+              ':' . ($last // SLOTS - 1) . "\r\n",
+              array(defined $host ? bulk($host) : "\$-1\r\n", ":$port\r\n",
+                    bulk('id'), array(map { bulk($_) } @more)))
+    } @ranges);
 }
 
 
