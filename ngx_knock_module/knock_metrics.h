@@ -44,9 +44,9 @@
       KNOCK_METRICS_BUCKETS + 1,                                             \
       "Time from sending a call of knock_apply to its reply.")               \
     X(UP, "knock_redis_up", GAUGE, NONE, 1,                                  \
-      "1 if the worker that answers has just had a reply from Redis.")       \
+      "1 if the worker that answers has just had its replies from Redis.")       \
     X(CONNECTIONS, "knock_redis_connections", GAUGE, NONE, 1,                \
-      "Workers that are connected to Redis.")                                \
+      "Connections to Redis that are ready for commands.")                                \
     X(CONNECTS, "knock_redis_connects_total", COUNTER, NONE, 1,              \
       "Attempts to connect to Redis.")                                       \
     X(FAILURES, "knock_redis_failures_total", COUNTER, NONE, 1,              \

@@ -41,6 +41,7 @@ struct ngx_http_knock_scrape_s {
     ngx_uint_t                 nasked;
     ngx_uint_t                 pending;     /* replies to come, and us */
     unsigned                   up:1;        /* a reply has come */
+    unsigned                   missed:1;    /* another one will not */
 };
 
 
@@ -229,6 +230,7 @@ ngx_http_knock_scrape_ask(ngx_http_knock_scrape_t *scrape)
 
             if (ngx_http_knock_scrape_command(asked, words, 2) != NGX_OK) {
                 asked->failed = 1;
+                scrape->missed = 1;
             }
         }
     }
@@ -292,9 +294,12 @@ ngx_http_knock_scrape_handler(void *data, ngx_http_knock_redis_status_e status,
     scrape->pending--;
     asked->replies--;
 
-    if (status != NGX_HTTP_KNOCK_REDIS_LOST
-        && status != NGX_HTTP_KNOCK_REDIS_DOWN)
+    if (status == NGX_HTTP_KNOCK_REDIS_LOST
+        || status == NGX_HTTP_KNOCK_REDIS_DOWN)
     {
+        scrape->missed = 1;
+
+    } else {
         scrape->up = 1;
     }
 
@@ -442,7 +447,7 @@ ngx_http_knock_scrape_text(ngx_http_knock_scrape_t *scrape, knock_buf_t *buf)
     ngx_http_knock_metrics_copy(scrape->worker);
     ngx_http_knock_metrics_sum(scrape->worker, cells);
 
-    cells[KNOCK_CELL_UP] = scrape->up;
+    cells[KNOCK_CELL_UP] = scrape->up && !scrape->missed;
 
     knock_metrics_format(buf, cells, queues, n);
 
