@@ -320,7 +320,9 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
                 return;
             }
 
-            error = &ngx_http_knock_redis_astray;
+            /* one of the client's own goes with another, which says it */
+
+            error = cmd->internal ? NULL : &ngx_http_knock_redis_astray;
             break;
 
         case NGX_HTTP_KNOCK_REDIS_REMAP:

@@ -68,6 +68,12 @@ ngx_http_knock_redis_wait(ngx_http_knock_redis_node_t *node,
         return NGX_ERROR;
     }
 
+    /* its slot may be on its way to another node of a cluster */
+
+    if (cmd->asking) {
+        ngx_http_knock_redis_asking(node);
+    }
+
     argv[0] = "SET";
     argvlen[0] = sizeof("SET") - 1;
 
