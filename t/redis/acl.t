@@ -10,6 +10,7 @@ use File::Temp qw(tempdir);
 use FindBin;
 use Test::More;
 
+use Knock::Cluster qw(fake_node slots);
 use Knock::HeldRedis;
 use Knock::Sentinel qw(start_sentinels sentinel_urls);
 use Knock::Server qw(start_redis connect_redis);
@@ -38,6 +39,7 @@ replicas_need_wait();
 nobody();
 consumer();
 metrics();
+clusters_need_slots_and_asking();
 
 done_testing;
 
@@ -302,4 +304,64 @@ sub metrics {
         for ['LRANGE', $runs, 0, -1], ['LPOP', $runs],
             ['LLEN', 'knock:{development}:other'],
             ['HGETALL', 'knock:{development}:user:u'], ['CONFIG', 'GET', '*'];
+}
+
+
+# The fake sends to the server, which lets in without looking whether it is
+# asked rightly.
+
+sub clusters_need_slots_and_asking {
+    my $cluster = Knock::Cluster->start(masters => 1);
+    my ($node) = $cluster->nodes;
+    my $ask = fake_node(upstream => $server->{socket}, says => sub {
+        my ($self, $command) = @_;
+
+        return $command->{args}[0] eq 'FCALL'
+               ? error("ASK 1 127.0.0.1:$server->{port}") : undef;
+    });
+
+    $ask->{slots} = slots(['127.0.0.1', $ask->{port}]);
+
+    log_in()->stop;
+    is_asked($ask, qr/NOPERM .*asking/i, 'without asking');
+
+    $redis->command(qw(ACL SETUSER knock +asking));
+    is_asked($ask, undef, 'with it');
+
+    ($server, $redis) = ($node, connect_redis($node));
+    log_in()->stop;
+
+    my $urls = $cluster->urls . ' mode=cluster';
+    my $nginx = start($urls);
+
+    is $nginx->post('/in/dev', small())->{status}, 503, 'without cluster|slots';
+    like $nginx->log_text, qr/said to CLUSTER SLOTS "NOPERM /,
+         'the log says so';
+    $nginx->stop;
+
+    $redis->command(qw(ACL SETUSER knock +cluster|slots));
+    $nginx = start($urls);
+
+    like $nginx->post('/in/dev', large())->{body}, qr/"runs":10/, 'with it';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+sub is_asked {
+    my ($ask, $message, $what) = @_;
+
+    my $nginx = start("redis://127.0.0.1:$ask->{port} mode=cluster");
+    my $http = $nginx->new_client;
+
+    $http->send(post('/in/dev', small()));
+    is $ask->answer($http)->{status}, 200, $what;
+
+    if ($message) {
+        like $nginx->log_text, $message, 'the log says so';
+
+    } else {
+        unlike $nginx->log_text, qr/NOPERM/, 'all is allowed';
+    }
+
+    $nginx->stop;
 }
