@@ -52,7 +52,7 @@ my $list = qx("$^X" "$root/chaos/run" --list);
 is $?, 0, '--list';
 like $list, qr/^\Q$_\E\n    \w/m, "... has $_"
     for qw(redis-stopped memory loading functions password disk-full name
-           failover worker-killed upgrade);
+           failover cluster-moved worker-killed upgrade);
 
 qx("$^X" "$root/chaos/run" nonsense 2>&1);
 isnt $?, 0, 'a scenario that is not there is an error';

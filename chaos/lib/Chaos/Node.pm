@@ -33,6 +33,15 @@ sub start {
 }
 
 
+# The same of a server that somebody else has started, by start_redis().
+
+sub of {
+    my ($class, $server) = @_;
+
+    return bless { server => $server }, $class;
+}
+
+
 sub pid { return $_[0]{server}{pid} }
 sub port { return $_[0]{server}{port} }
 sub dir { return $_[0]{server}{dir} }

@@ -7,6 +7,7 @@ use warnings;
 
 use Exporter qw(import);
 
+use Chaos::Scenarios::Cluster;
 use Chaos::Scenarios::Nginx;
 use Chaos::Scenarios::Network;
 use Chaos::Scenarios::Redis;
@@ -17,6 +18,7 @@ our @EXPORT_OK = qw(@Scenarios);
 our @Scenarios = (@Chaos::Scenarios::Redis::Scenarios,
                   @Chaos::Scenarios::Network::Scenarios,
                   @Chaos::Scenarios::Sentinel::Scenarios,
+                  @Chaos::Scenarios::Cluster::Scenarios,
                   @Chaos::Scenarios::Nginx::Scenarios);
 
 1;

@@ -54,12 +54,6 @@ sub start {
         ask($replicas[$i], 'CLUSTER', 'REPLICATE', $masters[$i]{id});
     }
 
-    for my $replica (@replicas) {
-        wait_for('a replica', sub {
-            ask($replica, 'INFO', 'replication') =~ /master_link_status:up/;
-        });
-    }
-
     # the others have to know of it, or nobody takes over
     $self->wait_until_agreed(scalar @replicas);
 
@@ -168,27 +162,34 @@ sub join {
 }
 
 
-# Waits until all that run see the same nodes, so many of them as replicas, and
-# the cluster works.
-
 sub wait_until_agreed {
+    my ($self, $replicas) = @_;
+
+    wait_for('the cluster', sub { $self->agreed($replicas) }, 60);
+}
+
+
+# Whether all that run see each other, all of them well, so many of them as
+# replicas with all that their masters have, and the cluster works.
+
+sub agreed {
     my ($self, $replicas) = @_;
 
     my @nodes = grep { !$_->{killed} } $self->nodes;
 
-    wait_for('the cluster', sub {
-        for my $node (@nodes) {
-            my $seen = ask($node, 'CLUSTER', 'NODES');
-            my $slaves = () = $seen =~ /^\w+ \S+ \S*slave\b/mg;
+    for my $node (@nodes) {
+        my $seen = ask($node, 'CLUSTER', 'NODES');
+        my $slaves = () = $seen =~ /^\w+ \S+ \S*slave\b/mg;
 
-            return if ask($node, 'CLUSTER', 'INFO') !~ /cluster_state:ok/
-                      || grep({ $seen !~ /^$_->{id} /m } @nodes)
-                      || $seen =~ /handshake/
-                      || (defined $replicas && $slaves < $replicas);
-        }
+        return 0 if ask($node, 'CLUSTER', 'INFO') !~ /cluster_state:ok/
+                    || grep({ $seen !~ /^$_->{id} \S+ (?!\S*fail)/m } @nodes)
+                    || $seen =~ /handshake/
+                    || (defined $replicas && $slaves < $replicas)
+                    || ask($node, 'INFO', 'replication')
+                       =~ /master_link_status:down/;
+    }
 
-        return 1;
-    }, 60);
+    return 1;
 }
 
 
