@@ -29,6 +29,7 @@ down();
 part_of_the_slots();
 silent();
 one_node_is_lost();
+room_for_all();
 reload_while_asking();
 worker_exits();
 
@@ -592,6 +593,52 @@ sub one_node_is_lost {
     $other->{slots} = slots(at($other));
     is asks($nginx, 200, $other)->{status}, 200, 'until another one serves it';
     ends($nginx, 'a node is lost');
+}
+
+
+# max_pending= is for the commands to all nodes together.
+
+sub room_for_all {
+    my $server = server();
+    my $hold = 0;
+    my $says = sub {
+        my ($self, $command) = @_;
+
+        return $hold && ($command->{args}[1] // '') eq 'knock_apply' ? '' : undef;
+    };
+    my $fake = fake_node(upstream => $server->{socket}, says => $says);
+    my $other = fake_node(upstream => $server->{socket});
+
+    $_->{slots} = slots([@{ at($other) }, 0, 8910], [@{ at($fake) }, 8911, 8911],
+                        [@{ at($other) }, 8912]) for $fake, $other;
+
+    my $nginx = start([$fake], params => "$quick max_pending=1");
+
+    asks($nginx, 200, $fake, $other);
+    $hold = 1;
+
+    my $http = $nginx->new_client;
+
+    $http->send(identify('held'));
+    serve('the call', [$fake, $other], sub {
+        grep { @{ $_->{left} } } $fake->open_conns;
+    });
+
+    # an unknown token has the account's node asked as well
+
+    my $second = $nginx->new_client;
+
+    $second->send(post('/in/unknown', '{"type":"page"}'));
+    serve('an answer', [$fake, $other], sub { !$second->silent(0) });
+    ok unavailable($second->answer), 'no room for a command to another node';
+
+    my ($call) = map { @{ $_->{left} } } $fake->open_conns;
+
+    $hold = 0;
+    $fake->reply($call, plain());
+    serve('an answer', [$fake, $other], sub { !$http->silent(0) });
+    is $http->answer->{status}, 200, 'what has room is applied';
+    ends($nginx, 'max_pending=');
 }
 
 

@@ -35,6 +35,8 @@ follows_a_slot();
 follows_a_slot_on_its_way();
 moves_under_load();
 takes_up_a_new_node();
+waits_for_replicas();
+follows_a_switch();
 follows_a_failover();
 
 is_deeply [$nginx->complaints], [], 'no complaints in the log';
@@ -160,6 +162,54 @@ sub takes_up_a_new_node {
 }
 
 
+# A replica takes over on request: the old master says MOVED.
+
+sub follows_a_switch {
+    my $env = 'development';
+    my $master = $cluster->owner("{$env}");
+    my $replica = $cluster->replica_of($master);
+    my $before = runs($env);
+    my @answers;
+
+    Knock::Cluster::ask($replica, qw(CLUSTER FAILOVER));
+
+    wait_for('the replica to take over', sub {
+        push @answers, post($env);
+        return Knock::Cluster::ask($replica, 'ROLE')->[0] eq 'master';
+    });
+    push @answers, post($env) for 1 .. 5;
+
+    is scalar(grep { $_->{status} != 200 } @answers), 0,
+       'a replica takes over on request: each event is applied at once';
+    is runs($env), $before + @answers, 'and applied once';
+
+    wait_for('the old master to be a replica', sub { $cluster->agreed(3) });
+}
+
+
+# With min_replicas= all of it goes as well.
+
+sub waits_for_replicas {
+    my $before = runs('qa');
+    my $waits = $nginx;
+
+    $nginx = Knock::Nginx->start(http =>
+        "knock_redis @{[$cluster->urls]} mode=cluster min_replicas=1 "
+        . 'min_replicas_timeout=20s timeout=30s;');
+
+    is post('qa')->{status}, 200, 'with min_replicas=';
+    $cluster->move_slot('{qa}', other_than($cluster->owner('{qa}')));
+
+    wait_for('an answer of 200', sub {
+        return post('qa', undef, 'waits')->{status} == 200;
+    });
+    is runs('qa'), $before + 2, 'a slot that has moved is followed';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+    $nginx->stop;
+    $nginx = $waits;
+}
+
+
 sub follows_a_failover {
     my $env = 'development';
     my $master = $cluster->owner("{$env}");
@@ -222,8 +272,7 @@ sub fill {
 sub other_than {
     my ($node) = @_;
 
-    my @masters = grep { $_->{port} != $node->{port} }
-                  ($cluster->nodes)[0 .. 2];
+    my @masters = grep { $_ != $node } ($cluster->nodes)[0 .. 2];
 
     return $masters[0];
 }

@@ -7,6 +7,7 @@ use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use Test::More;
 
+use Knock::Cluster;
 use Knock::HeldRedis;
 use Knock::Sentinel qw(start_sentinel);
 use Knock::Server qw(start_redis start_process stop_process connect_redis
@@ -56,6 +57,7 @@ server_name();
 
 large();
 sentinel();
+cluster();
 
 # a certificate that does not name the address
 
@@ -275,6 +277,32 @@ sub server_name {
           qr/is away: connected, but no reply within 2000ms/);
     fails('an address is not', $there, qr/its certificate is not trusted/);
     stop_process($pid);
+}
+
+
+# rediss:// means each node, at the port that it tells those who ask over TLS.
+
+sub cluster {
+    my $cluster = Knock::Cluster->start(masters => 2, args => sub {
+        return ('--tls-port', free_port(), '--tls-cluster', 'yes',
+                '--tls-auth-clients', 'no', '--tls-replication', 'yes',
+                '--tls-cert-file', "$dir/made/redis.crt",
+                '--tls-key-file', "$dir/made/redis.key",
+                '--tls-client-cert-file', "$dir/made/nginx.crt",
+                '--tls-client-key-file', "$dir/made/nginx.key",
+                '--tls-ca-cert-file', "$dir/made/ca.crt");
+    });
+    my $env = '{development}';
+    my $owner = $cluster->owner($env);
+    my ($seed) = grep { $_ != $owner } $cluster->nodes;
+    my ($port) = Knock::Cluster::ask($seed, qw(CONFIG GET tls-port))->[1];
+
+    $cluster->command($env, 'HSET', "knock:$env:endpoints",
+                      'segment/token', 'dev');
+    $cluster->command($env, 'SET', "knock:$env:version", 1);
+
+    works('a cluster', "rediss://127.0.0.1:$port ca=$dir/made/ca.crt "
+                       . 'mode=cluster', 0, $owner);
 }
 
 

@@ -28,7 +28,7 @@ our @EXPORT_OK = qw(fake_node slots);
 #   masters   default 3
 #   replicas  one of each of the first masters, default none
 #   timeout   cluster-node-timeout in ms, default 1500
-#   args      for the command line of each
+#   args      for the command line of each, or code that gives them
 
 sub start {
     my ($class, %conf) = @_;
@@ -309,7 +309,8 @@ sub _node {
         '--cluster-replica-validity-factor', 0,
         # one that gives its last slot away would become a replica
         '--cluster-allow-replica-migration', 'no',
-        '--repl-diskless-sync-delay', 0, @{ $self->{args} }]);
+        '--repl-diskless-sync-delay', 0, ref $self->{args} eq 'CODE'
+            ? $self->{args}->() : @{ $self->{args} }]);
 
     $node->{bus} = $bus;
     $node->{id} = ask($node, 'CLUSTER', 'MYID');
