@@ -497,6 +497,8 @@ knock_receive_ops(knock_work_t *work, const knock_ref_t *ref, size_t place,
 {
     size_t  i;
 
+    *entity = 0;
+
     if (work->parts->parts[place].done) {
         return KNOCK_OK;
     }
