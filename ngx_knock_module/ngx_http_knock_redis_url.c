@@ -81,7 +81,11 @@ ngx_http_knock_redis_parse_url(ngx_conf_t *cf,
 static ngx_uint_t
 ngx_http_knock_redis_equal(ngx_str_t *a, ngx_str_t *b)
 {
-    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+    if (a->len != b->len) {
+        return 0;
+    }
+
+    return a->len == 0 || ngx_memcmp(a->data, b->data, a->len) == 0;
 }
 
 
