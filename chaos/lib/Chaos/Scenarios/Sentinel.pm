@@ -17,7 +17,7 @@ use constant {
 
 my %base = (
     topology => sub { Chaos::Topology::Sentinel->start },
-    rate     => 300,
+    rate     => 150,
 );
 
 our @Scenarios = (
