@@ -46,7 +46,7 @@ ngx_http_knock_redis_connect(ngx_http_knock_redis_node_t *node)
     } else if (node->client->sentinel && !node->is_sentinel && !node->told) {
 
         node->state = NGX_HTTP_KNOCK_REDIS_ASKING;
-        ngx_add_timer(&node->connect_timer, node->conf->timeout);
+        ngx_add_timer(&node->connect_timer, node->conf->connect_timeout);
 
         ngx_http_knock_redis_sentinel_ask(node->client->sentinel);
 
@@ -320,7 +320,9 @@ ngx_http_knock_redis_connect_timer_handler(ngx_event_t *ev)
                                     "they run"
                                   : "no Sentinel said within %Mms where the "
                                     "master is; check that they run",
-                                  node->conf->timeout);
+                                  node->client->cluster
+                                  ? node->conf->timeout
+                                  : node->conf->connect_timeout);
         break;
 
     case NGX_HTTP_KNOCK_REDIS_HANDSHAKE:

@@ -204,6 +204,10 @@ sub silent {
          : qr/is passed over: no reply within 200ms; check what keeps it, or raise connect_timeout=/,
          $silent);
 
+    says($nginx, qr/Redis "knock" is away: no Sentinel said within 200ms where the master is; check that they run/,
+         $silent);
+    ok unavailable(asks($nginx, 503, $silent)), "$how: 503 by then";
+
     $good->up;
     asks($nginx, 200, $silent, $good);
     pass "$how: another Sentinel is asked";
