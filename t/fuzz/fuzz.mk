@@ -18,7 +18,8 @@ FUZZ_BINS   := $(FUZZ_NAMES:%=build/fuzz/%)
 # the objects of replies know nginx by its headers only
 
 FUZZ_NGX    := $(addprefix -isystem build/nginx/src/,core event event/modules \
-                 http http/modules os/unix) -isystem build/nginx/objs \
+                 event/quic http http/modules os/unix) \
+               -isystem build/nginx/objs \
                -Wno-unused-parameter
 FUZZ_SHARED := build/fuzz/obj/strict.o build/fuzz/obj/live.o
 
