@@ -1,16 +1,24 @@
 package Chaos::Topology::Cluster;
 
-# A Redis Cluster: three masters, each with a replica unless said otherwise.
+# A Redis Cluster: three masters, each with a replica unless said otherwise,
+# over which the environment is spread.
 
 use strict;
 use warnings;
 
 use parent 'Chaos::Topology';
 
+use Time::HiRes qw(time);
+
 use Chaos::Node;
 use Knock::Cluster;
 
-use constant MASTERS => 3;
+use constant {
+    MASTERS => 3,
+    SHARDS  => 16,
+    HOME    => '{development}',
+    KNOWN   => 0.1,             # seconds, what was found out about holders
+};
 
 
 # Takes what Knock::Cluster takes.
@@ -20,29 +28,54 @@ sub start {
 
     my $cluster = Knock::Cluster->start(
         masters => MASTERS, replicas => MASTERS, timeout => 1000, %args);
-    my @nodes = map { Chaos::Node->of($_) } $cluster->nodes;
 
-    return bless { cluster => $cluster, nodes => \@nodes,
-                   replicas => $args{replicas} // MASTERS }, $class;
+    return bless {
+        cluster => $cluster, replicas => $args{replicas} // MASTERS,
+        nodes => [map { Chaos::Node->of($_) } $cluster->nodes],
+        holders => {}, looked => 0,
+    }, $class;
 }
 
 
 sub nodes { return @{ $_[0]{nodes} } }
 sub target { return $_[0]{cluster}->urls . ' mode=cluster' }
-sub holder { return $_[0]->_node($_[0]{cluster}->owner($_[1])) }
+sub http { return 'knock_shards ' . SHARDS . ";\n" }
+
+sub tags {
+    return (HOME, map { "{development/$_}" } 0 .. SHARDS - 1);
+}
 
 
-# The master that holds the environment.
+sub holder {
+    my ($self, $key) = @_;
 
-sub node { return $_[0]->holder($_[0]->tags) }
+    my ($tag) = $key =~ /(\{.+?\})/;
+    my $now = time;
+
+    if ($now - $self->{looked} > KNOWN) {
+        $self->{looked} = $now;
+        $self->{holders} = {};
+    }
+
+    return $self->{holders}{$tag}
+           //= $self->_node($self->{cluster}->owner($tag));
+}
 
 
-# The masters, those with slots.
+# The nodes that have slots.
 
 sub masters {
     my ($self) = @_;
+    my %seen;
 
-    return grep { $_->command('ROLE')->[0] eq 'master' } $self->nodes;
+    return grep { !$seen{$_}++ } map { $self->holder($_) } $self->tags;
+}
+
+
+sub replica_of {
+    my ($self, $node) = @_;
+
+    return $self->_node($self->{cluster}->replica_of($node->{server}));
 }
 
 
@@ -57,9 +90,9 @@ sub settled {
 
 
 sub move {
-    my ($self, $key, $to) = @_;
+    my ($self, $tag, $to) = @_;
 
-    $self->{cluster}->move_slot($key, $to->{server});
+    $self->{cluster}->move_slot($tag, $to->{server});
 }
 
 
