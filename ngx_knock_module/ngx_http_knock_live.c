@@ -17,6 +17,7 @@ static ngx_int_t ngx_http_knock_live_build(ngx_http_knock_env_t *env,
 static ngx_int_t ngx_http_knock_live_strings(knock_arena_t *arena,
     redisReply *reply, knock_str_t **strings, size_t *n);
 static void ngx_http_knock_live_done(ngx_http_knock_worker_t *worker);
+static ngx_uint_t ngx_http_knock_live_is_read(ngx_http_knock_job_t *job);
 static ngx_int_t ngx_http_knock_live_command(ngx_http_knock_worker_t *worker,
     ngx_uint_t n, const knock_str_t *args,
     ngx_http_knock_redis_handler_pt handler, void *data);
@@ -454,7 +455,7 @@ ngx_http_knock_live_done(ngx_http_knock_worker_t *worker)
         ngx_queue_remove(&job->queue);
         job->state = NGX_HTTP_KNOCK_IDLE;
 
-        if (failed) {
+        if (failed && !ngx_http_knock_live_is_read(job)) {
             ngx_http_knock_job_unavailable(job);
             continue;
         }
@@ -469,6 +470,23 @@ ngx_http_knock_live_done(ngx_http_knock_worker_t *worker)
     }
 
     ngx_http_knock_worker_check_retired(worker);
+}
+
+
+/*
+ * Whether the environment of a job has been read, where another one, or the
+ * list of them, has not: in a cluster each is on a node that may be away.
+ */
+
+static ngx_uint_t
+ngx_http_knock_live_is_read(ngx_http_knock_job_t *job)
+{
+    knock_error_t          err;
+    ngx_http_knock_env_t  *env;
+
+    env = job->type->find(job, &err);
+
+    return env && env->read_at == job->worker->refreshes;
 }
 
 

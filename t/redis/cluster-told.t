@@ -27,6 +27,7 @@ endless();
 strange_redirects();
 down();
 part_of_the_slots();
+one_environment_is_away();
 silent();
 one_node_is_lost();
 room_for_all();
@@ -526,6 +527,28 @@ sub part_of_the_slots {
     $fake->{slots} = slots(at($server));
     says($nginx, qr/all slots of the cluster are served again/, $fake);
     ends($nginx, 'a part of the slots');
+}
+
+
+# A worker that has just started can read one environment and not the other.
+
+sub one_environment_is_away {
+    my $server = server();
+    my $slot = 15882;       # of {production}
+    my $fake = fake_node(slots => slots(
+        [@{ at($server) }, 0, $slot - 1], ['127.0.0.1', free_port(), $slot, $slot],
+        [@{ at($server) }, $slot + 1]));
+    my $nginx = start([$fake]);
+
+    is answer($nginx, 'a', $fake)->{status}, 200, 'served at once';
+    says($nginx, qr/is away: connecting to 127\.0\.0\.1:\d+ failed/, $fake);
+
+    my $http = $nginx->new_client;
+
+    $http->send(post('/in/unknown', '{"type":"page"}'));
+    serve('an answer', [$fake], sub { !$http->silent(0) });
+    ok unavailable($http->answer), 'it may be in the one that is away: 503';
+    ends($nginx, 'one environment is away');
 }
 
 
