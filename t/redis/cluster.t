@@ -178,6 +178,7 @@ sub follows_a_switch {
         return Knock::Cluster::ask($replica, 'ROLE')->[0] eq 'master';
     });
     push @answers, post($env) for 1 .. 5;
+    has_taken_over($env, $replica);
 
     is scalar(grep { $_->{status} != 200 } @answers), 0,
        'a replica takes over on request: each event is applied at once';
@@ -229,7 +230,8 @@ sub follows_a_failover {
     wait_for('the replica to take over', sub {
         return post($env, undef, 'dead')->{status} == 200;
     }, 60);
-    is $cluster->owner("{$env}"), $replica, 'its replica has taken over';
+    has_taken_over($env, $replica);
+    pass 'its replica has taken over';
 
     post($env, undef, $_) for qw(before dead);
     is runs($env), $before + 2, 'each event is applied once';
@@ -239,6 +241,17 @@ sub follows_a_failover {
         Knock::Cluster::ask($master, 'ROLE')->[0] eq 'slave';
     });
     is post($env)->{status}, 200, 'the old master is back, as a replica';
+}
+
+
+# Waits until the node that is asked for owners knows it too.
+
+sub has_taken_over {
+    my ($env, $node) = @_;
+
+    wait_for('all to know the new master', sub {
+        return $cluster->owner("{$env}") == $node;
+    });
 }
 
 
