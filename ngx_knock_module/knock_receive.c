@@ -1,6 +1,7 @@
 
 #include "knock_receive_internal.h"
 #include "knock_answer.h"
+#include "knock_flood.h"
 #include "knock_time.h"
 
 
@@ -17,6 +18,7 @@ knock_receive(knock_parts_t *parts, const knock_receive_t *in,
     knock_work_t         work;
     knock_event_t        event;
     knock_error_t        bad, first_bad;
+    knock_flood_t        flood;
     const knock_json_t  *v;
 
     memset(received, 0, sizeof(knock_received_t));
@@ -59,9 +61,13 @@ knock_receive(knock_parts_t *parts, const knock_receive_t *in,
 
     first_bad.code = KNOCK_E_NONE;
 
+    knock_flood_init(&flood, work.arena);
+
     for (i = 0; i < n; i++, v = knock_json_next(v)) {
 
-        if (knock_event_read(work.arena, v, &event, &bad) != KNOCK_OK) {
+        if (knock_event_read(work.arena, v, &event, &bad) != KNOCK_OK
+            || knock_flood_event(&flood, &event, &bad) != KNOCK_OK)
+        {
             if (bad.code == KNOCK_E_INTERNAL) {
                 *err = bad;
                 return KNOCK_ERROR;
