@@ -55,6 +55,11 @@ local LARGE_BYTES = 32 * 1024
 local LARGE_FIELDS = 100
 local CHECK_BYTES = 2048
 
+-- Strings of stored entities that are read before Lua is told to forget them.
+-- They are senders' and may have been chosen so that all stand in one chain of
+-- Lua's table of strings, which has no seed: a new one is compared with all.
+local STRINGS = 4096
+
 
 local function check_version(args)
     if (tonumber(args[1]) or 0) > VERSION then
@@ -1964,18 +1969,43 @@ local function seen_close(seen, now, marks, from, to)
 end
 
 
-local function entity_sizes(key)
-    local all = redis.call('HGETALL', key)
-    local sizes = { total = 0, fields = {} }
+local function count_bytes(ctx, key)
+    local all, total = redis.call('HGETALL', key), 0
 
-    for i = 1, #all, 2 do
-        local n = #all[i] + #all[i + 1]
+    for i = 1, #all do
+        total = total + #all[i]
+    end
 
-        sizes.fields[all[i]] = n
-        sizes.total = sizes.total + n
+    ctx.strings = ctx.strings + #all
+
+    return total
+end
+
+
+-- What an entity takes, and, as they are asked for, its fields.
+
+local function entity_sizes(ctx, key)
+    local sizes = { key = key, total = count_bytes(ctx, key), fields = {} }
+
+    if ctx.strings > STRINGS then
+        collectgarbage()
+        ctx.strings = 0
     end
 
     return sizes
+end
+
+
+local function field_size(sizes, name)
+    local n = sizes.fields[name]
+
+    if not n then
+        n = redis.call('HSTRLEN', sizes.key, name)
+        n = n > 0 and n + #name or 0
+        sizes.fields[name] = n
+    end
+
+    return n
 end
 
 
@@ -1994,7 +2024,7 @@ local function sizes_add(sizes, fields, at, nplain, nobject)
             n = #name + tonumber(value)
         end
 
-        total = total + n - (new[name] or sizes.fields[name] or 0)
+        total = total + n - (new[name] or field_size(sizes, name))
         new[name] = n
     end
 
@@ -2274,7 +2304,7 @@ local function plan_unit(ctx, unit, c)
             if take and not sizes[key]
                and (bytes >= CHECK_BYTES or ctx.large[key])
             then
-                sizes[key] = entity_sizes(key)
+                sizes[key] = entity_sizes(ctx, key)
             end
 
             if take and sizes[key] then
@@ -2563,6 +2593,7 @@ local function apply_units(ctx, seen, repeated)
     ctx.documents, ctx.runs = take_runs(ctx)
     ctx.exists, ctx.enqueue, ctx.add = {}, {}, {}
     ctx.event, ctx.counted, ctx.counted_events = 0, {}, {}
+    ctx.strings = 0
 
     local c = { at = 1, mark = ctx.marks + 1, field = 1,
                 run = ctx.runs, log = ctx.logs, text = ctx.texts }

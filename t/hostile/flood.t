@@ -21,8 +21,16 @@ my @blocks = map { [split /\//] } qw(
 
 my $users = 30;
 my $fields = 3000;
-my $nginx = Knock::Nginx->start(redis => redis_server(),
-                                http => 'client_max_body_size 16m;');
+
+# far more than what is right takes, and far less than what is not
+
+my $most = 20;
+
+my $nginx = Knock::Nginx->start(
+    http => 'client_max_body_size 16m;'
+            . "knock_redis unix:@{[redis_server()->{socket}]} timeout=${most}s;");
+
+redis('CONFIG', 'SET', 'busy-reply-threshold', $most * 1000);
 
 seed("endpoint development segment token=dev identify_enabled=1\n"
      . "workflow development new-comment\n"
@@ -35,6 +43,8 @@ in_one_body('recipients', sub {
     return qq({"type":"track","event":"T","properties":{"recipients":)
            . qq([{"id":"$_[0]",$_[1]}]}});
 });
+
+brought_before();
 
 is_deeply [$nginx->complaints], [], 'no complaints in the log';
 
@@ -65,6 +75,34 @@ sub in_one_body {
        "$what: one that is not like them is applied";
     is redis('EXISTS', "knock:{development}:user:$what-2"), 0,
        "$what: of those that are nothing is";
+}
+
+
+# Brought one user at a time, names are no flood.  A small body that has all
+# these users measured makes Lua read them all.
+
+sub brought_before {
+    my $measured = 2100;
+    my $first = 0;
+    my @ids = map { "before-$_" } 1 .. $users + 10;
+
+    for my $id (@ids) {
+        my $names = names($fields, \$first);
+        my $answer = $nginx->post('/in/dev',
+            qq({"type":"identify","userId":"$id","traits":{$names}}));
+
+        is $answer->{status}, 200, "$id is there" or diag $answer->{body};
+    }
+
+    my $answer = $nginx->post('/in/dev', '[' . join(',', map {
+        qq({"type":"identify","userId":"$_","traits":{"a":")
+        . 'y' x $measured . '"}}'
+    } @ids) . ']');
+
+    is $answer->{status}, 200, 'to measure them does not keep Redis busy'
+        or diag $answer->{body};
+    is redis('HLEN', 'knock:{development}:user:before-1'), $fields + 3,
+       'and all is as ever';
 }
 
 
