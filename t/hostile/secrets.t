@@ -82,7 +82,7 @@ sub start {
 sub received {
     my $event = '{"type":"identify","userId":"u1"}';
 
-    is post($event)->{status}, 200, 'an event';
+    ok wait_for('Redis', sub { post($event)->{status} == 200 }), 'an event';
     is post("[$event,7]")->{status}, 200, 'a batch';
     is post('{"type":"nothing"}')->{status}, 400, 'an event that is none';
     is post('{')->{status}, 400, 'no JSON';
