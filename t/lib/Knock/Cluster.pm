@@ -17,6 +17,7 @@ use Exporter qw(import);
 use Knock::HeldRedis;
 use Knock::Server qw(start_redis stop_process connect_redis free_port
                      wait_for);
+use Knock::Shards qw(crc16);
 
 use constant SLOTS => 16384;
 
@@ -29,6 +30,7 @@ our @EXPORT_OK = qw(fake_node slots);
 #   replicas  one of each of the first masters, default none
 #   timeout   cluster-node-timeout in ms, default 1500
 #   args      for the command line of each, or code that gives them
+#   tags      hash tags whose slots a certain master has, by its number
 
 sub start {
     my ($class, %conf) = @_;
@@ -39,11 +41,16 @@ sub start {
     my @masters = map { $self->_node } 1 .. $conf{masters} // 3;
     my $n = @masters;
 
-    for my $i (0 .. $n - 1) {
-        my @range = (int(SLOTS * $i / $n), int(SLOTS * ($i + 1) / $n) - 1);
+    my @master = map { int($_ * $n / SLOTS) } 0 .. SLOTS - 1;
 
+    for my $tag (keys %{ $conf{tags} // {} }) {
+        $master[crc16($tag) % SLOTS] = $conf{tags}{$tag};
+    }
+
+    for my $i (0 .. $n - 1) {
         ask($masters[$i], 'CLUSTER', 'SET-CONFIG-EPOCH', $i + 1);
-        ask($masters[$i], 'CLUSTER', 'ADDSLOTSRANGE', @range);
+        ask($masters[$i], 'CLUSTER', 'ADDSLOTS',
+            grep { $master[$_] == $i } 0 .. SLOTS - 1);
     }
 
     my @replicas = map { $self->_node } 1 .. $conf{replicas} // 0;
