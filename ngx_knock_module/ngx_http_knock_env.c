@@ -52,8 +52,8 @@ ngx_http_knock_env_get(ngx_http_knock_worker_t *worker, const char *name,
         group = &env->groups[i];
 
         group->env = env;
-        group->place = i % nplaces;
         group->begun = i >= nplaces;
+        group->place = group->begun ? i - nplaces : i;
         ngx_queue_init(&group->parts);
 
         group->arena = knock_arena_create(n > 1 ? NGX_HTTP_KNOCK_SHARD_ARENA

@@ -153,6 +153,8 @@ receive_once(knock_arena_t *arena, knock_apply_t *apply, knock_receive_t *in,
 
     rc = knock_receive(&parts, in, received, err);
 
+    in->samples = NULL;
+
     check(rc != KNOCK_OK || part.unit.nevents == received->nevents);
 
     return rc;
