@@ -211,6 +211,7 @@ static void
 ngx_http_knock_api_user_applied(ngx_http_knock_job_t *job,
     const knock_str_t *statuses, uint64_t runs)
 {
+    knock_str_t            kept;
     knock_error_t          err;
     knock_received_t       received;
     ngx_http_knock_api_t  *api;
@@ -218,14 +219,22 @@ ngx_http_knock_api_user_applied(ngx_http_knock_job_t *job,
     api = job->data;
     received = job->received;
 
-    ngx_http_knock_job_free(job);
+    /* they may be the job's own, and go with it */
 
-    if (api->req.op == KNOCK_API_USER_BULK) {
-        ngx_http_knock_api_bulk_answer(api, statuses, &received);
+    if (knock_arena_dup(api->arena, statuses, &kept) != KNOCK_OK) {
+        ngx_http_knock_job_free(job);
+        ngx_http_knock_api_memory(api);
         return;
     }
 
-    if (statuses->len && statuses->data[0] == KNOCK_STATUS_LARGE) {
+    ngx_http_knock_job_free(job);
+
+    if (api->req.op == KNOCK_API_USER_BULK) {
+        ngx_http_knock_api_bulk_answer(api, &kept, &received);
+        return;
+    }
+
+    if (kept.len && kept.data[0] == KNOCK_STATUS_LARGE) {
         (void) knock_error_set(&err, KNOCK_E_INVALID_USER,
                                "with these properties the user would hold "
                                "more than %d bytes: send fewer or shorter "
