@@ -13,6 +13,7 @@ typedef struct {
 static int knock_parts_begin(knock_parts_t *parts, size_t place);
 static int knock_parts_grow(knock_parts_t *parts, knock_part_t *part,
     size_t size);
+static knock_op_t *knock_parts_op(knock_parts_t *parts, size_t place);
 static int knock_parts_add_one(knock_parts_t *parts, size_t place);
 static void knock_parts_read(const knock_outcome_t *outcome,
     knock_reading_t *reading, size_t event);
@@ -21,6 +22,25 @@ static char knock_parts_verdict(const knock_outcome_t *outcome,
 static int knock_parts_verdicts(knock_parts_t *parts,
     const knock_outcome_t *outcomes, knock_reading_t *readings,
     const knock_str_t *order, size_t event, knock_str_t *verdicts);
+
+
+void
+knock_parts_whole(knock_parts_t *parts, knock_part_t *part,
+    knock_apply_t *apply, knock_arena_t *arena, const knock_live_t *live,
+    const knock_need_t *need)
+{
+    memset(part, 0, sizeof(knock_part_t));
+
+    part->apply = apply;
+    part->arena = arena;
+    part->need = need;
+
+    memset(parts, 0, sizeof(knock_parts_t));
+
+    parts->arena = arena;
+    parts->live = live;
+    parts->parts = part;
+}
 
 
 size_t
@@ -128,7 +148,32 @@ knock_parts_grow(knock_parts_t *parts, knock_part_t *part, size_t size)
 }
 
 
-knock_op_t *
+int
+knock_parts_upsert(knock_parts_t *parts, size_t place, size_t entity,
+    knock_op_kind_e kind, const knock_upsert_t *upsert,
+    const knock_str_t *updated_at)
+{
+    knock_op_t  *op;
+
+    op = knock_parts_op(parts, place);
+
+    if (op == NULL
+        || knock_entity_stored(parts->arena, upsert, updated_at, &op->upsert)
+           != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    op->entity = entity;
+    op->kind = kind;
+
+    return KNOCK_OK;
+}
+
+
+/* a new op of the place's last event, zeroed.  NULL: no memory */
+
+static knock_op_t *
 knock_parts_op(knock_parts_t *parts, size_t place)
 {
     size_t               size;

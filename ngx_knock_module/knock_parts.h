@@ -62,6 +62,14 @@ typedef struct {
 } knock_outcome_t;
 
 
+/*
+ * The parts of what goes to one place as a whole, `part`, in a call that has
+ * been begun or not.  All is taken from the call's arena.
+ */
+void knock_parts_whole(knock_parts_t *parts, knock_part_t *part,
+    knock_apply_t *apply, knock_arena_t *arena, const knock_live_t *live,
+    const knock_need_t *need);
+
 /* the place of a user's or another recipient's id */
 size_t knock_parts_place(const knock_parts_t *parts, const knock_str_t *id);
 
@@ -88,8 +96,14 @@ int knock_parts_home(knock_parts_t *parts);
 /* makes room for n events of a place, which has none yet; as the next */
 int knock_parts_reserve(knock_parts_t *parts, size_t place, size_t n);
 
-/* a new op of the place's last event, zeroed.  NULL: no memory */
-knock_op_t *knock_parts_op(knock_parts_t *parts, size_t place);
+/*
+ * Adds an op to the place's last event: the upsert of an entity, by its index
+ * in KEYS, as it is stored at the time `updated_at` (JSON).  KNOCK_OK, or
+ * KNOCK_ERROR: no memory.
+ */
+int knock_parts_upsert(knock_parts_t *parts, size_t place, size_t entity,
+    knock_op_kind_e kind, const knock_upsert_t *upsert,
+    const knock_str_t *updated_at);
 
 /*
  * Adds to their calls the parts that were made, but home of several shards.

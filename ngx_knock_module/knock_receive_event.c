@@ -23,10 +23,8 @@ static int knock_receive_recipient(knock_work_t *work, const knock_run_t *run,
     const knock_ref_t *ref, size_t i, size_t room);
 static int knock_receive_actor(knock_work_t *work, const knock_ref_t *ref,
     size_t i);
-static int knock_receive_ops(knock_work_t *work, const knock_ref_t *ref,
-    size_t place, size_t *entity);
-static int knock_receive_op(knock_work_t *work, const knock_upsert_t *upsert,
-    knock_op_kind_e kind, size_t place, size_t entity);
+static int knock_receive_ref(knock_work_t *work, const knock_ref_t *ref,
+    knock_unit_event_t **out, size_t *entity);
 static knock_unit_event_t *knock_receive_at(knock_work_t *work, size_t place);
 static void knock_receive_order(knock_work_t *work, size_t who);
 static int knock_receive_mark(knock_work_t *work, const knock_event_t *event,
@@ -238,11 +236,13 @@ knock_receive_identify(knock_work_t *work, const knock_event_t *event,
 
     entity = knock_parts_entity(work->parts, place, &upsert->collection,
                                 &upsert->id);
-    if (entity == 0) {
+
+    if (entity == 0 || knock_receive_at(work, place) == NULL) {
         return KNOCK_ERROR;
     }
 
-    return knock_receive_op(work, upsert, KNOCK_OP_EVENT, place, entity);
+    return knock_parts_upsert(work->parts, place, entity, KNOCK_OP_EVENT,
+                              upsert, &work->updated_at);
 }
 
 
@@ -296,8 +296,9 @@ knock_receive_action(knock_work_t *work, const knock_event_t *event,
     const knock_str_t *message, const knock_resolved_t *resolved, size_t i,
     int logged)
 {
-    size_t        entity;
-    knock_ref_t  *ref;
+    size_t               entity;
+    knock_ref_t         *ref;
+    knock_unit_event_t  *out;
 
     ref = resolved->actor;
 
@@ -323,10 +324,10 @@ knock_receive_action(knock_work_t *work, const knock_event_t *event,
 
     ref = resolved->tenant;
 
-    if (ref && ref->nupserts) {
-        return knock_receive_ops(work, ref,
-                                 knock_parts_place(work->parts, &ref->id),
-                                 &entity);
+    if (ref && ref->nupserts
+        && knock_receive_ref(work, ref, &out, &entity) == KNOCK_ERROR)
+    {
+        return KNOCK_ERROR;
     }
 
     return KNOCK_OK;
@@ -414,23 +415,16 @@ static int
 knock_receive_recipient(knock_work_t *work, const knock_run_t *run,
     const knock_ref_t *ref, size_t i, size_t room)
 {
-    size_t                place, entity, n;
+    int                   rc;
+    size_t                entity, n;
     knock_enqueue_t      *enqueue;
     knock_unit_event_t   *out;
     knock_unit_action_t  *action;
 
-    place = knock_parts_place(work->parts, &ref->id);
+    rc = knock_receive_ref(work, ref, &out, &entity);
 
-    if (work->parts->parts[place].done) {
-        return KNOCK_OK;
-    }
-
-    out = knock_receive_at(work, place);
-
-    if (out == NULL
-        || knock_receive_ops(work, ref, place, &entity) != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
+    if (rc != KNOCK_OK) {
+        return rc == KNOCK_DECLINED ? KNOCK_OK : KNOCK_ERROR;
     }
 
     action = &out->actions[i];
@@ -468,82 +462,55 @@ knock_receive_recipient(knock_work_t *work, const knock_run_t *run,
 static int
 knock_receive_actor(knock_work_t *work, const knock_ref_t *ref, size_t i)
 {
-    size_t               place, entity;
+    int                  rc;
+    size_t               entity;
     knock_unit_event_t  *out;
 
-    place = knock_parts_place(work->parts, &ref->id);
+    rc = knock_receive_ref(work, ref, &out, &entity);
 
-    if (work->parts->parts[place].done) {
-        return KNOCK_OK;
+    if (rc == KNOCK_OK) {
+        out->actions[i].actor = entity;
     }
 
-    out = knock_receive_at(work, place);
-
-    if (out == NULL
-        || knock_receive_ops(work, ref, place, &entity) != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    out->actions[i].actor = entity;
-
-    return KNOCK_OK;
+    return rc == KNOCK_ERROR ? KNOCK_ERROR : KNOCK_OK;
 }
 
 
+/*
+ * What identifies somebody inline, and the event at his place, with his index
+ * in KEYS there.  KNOCK_OK; KNOCK_DECLINED: that has been done there already;
+ * KNOCK_ERROR: no memory.
+ */
+
 static int
-knock_receive_ops(knock_work_t *work, const knock_ref_t *ref, size_t place,
-    size_t *entity)
+knock_receive_ref(knock_work_t *work, const knock_ref_t *ref,
+    knock_unit_event_t **out, size_t *entity)
 {
-    size_t  i;
+    size_t          i, place;
+    knock_parts_t  *parts;
 
-    *entity = 0;
+    parts = work->parts;
+    place = knock_parts_place(parts, &ref->id);
 
-    if (work->parts->parts[place].done) {
-        return KNOCK_OK;
+    if (parts->parts[place].done) {
+        return KNOCK_DECLINED;
     }
 
-    *entity = knock_parts_entity(work->parts, place, &ref->collection,
-                                 &ref->id);
-    if (*entity == 0) {
+    *out = knock_receive_at(work, place);
+    *entity = knock_parts_entity(parts, place, &ref->collection, &ref->id);
+
+    if (*out == NULL || *entity == 0) {
         return KNOCK_ERROR;
     }
 
     for (i = 0; i < ref->nupserts; i++) {
-        if (knock_receive_op(work, &ref->upserts[i], KNOCK_OP_RECIPIENT,
-                             place, *entity)
+        if (knock_parts_upsert(parts, place, *entity, KNOCK_OP_RECIPIENT,
+                               &ref->upserts[i], &work->updated_at)
             != KNOCK_OK)
         {
             return KNOCK_ERROR;
         }
     }
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_receive_op(knock_work_t *work, const knock_upsert_t *upsert,
-    knock_op_kind_e kind, size_t place, size_t entity)
-{
-    knock_op_t  *op;
-
-    if (knock_receive_at(work, place) == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    op = knock_parts_op(work->parts, place);
-
-    if (op == NULL
-        || knock_entity_stored(work->arena, upsert, &work->updated_at,
-                               &op->upsert)
-           != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    op->entity = entity;
-    op->kind = kind;
 
     return KNOCK_OK;
 }

@@ -257,7 +257,6 @@ knock_user_event(knock_user_work_t *work, const knock_upsert_t *upsert,
     size_t index)
 {
     size_t               place, entity, n;
-    knock_op_t          *op;
     knock_unit_t        *unit;
     knock_unit_event_t  *out;
 
@@ -278,18 +277,12 @@ knock_user_event(knock_user_work_t *work, const knock_upsert_t *upsert,
         return KNOCK_ERROR;
     }
 
-    op = knock_parts_op(work->parts, place);
-
-    if (op == NULL
-        || knock_entity_stored(work->arena, upsert, &work->updated_at,
-                               &op->upsert)
-           != KNOCK_OK)
+    if (knock_parts_upsert(work->parts, place, entity, KNOCK_OP_EVENT, upsert,
+                           &work->updated_at)
+        != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }
-
-    op->entity = entity;
-    op->kind = KNOCK_OP_EVENT;
 
     if (work->in->id.data && work->in->guard_etag.len) {
         unit = &work->parts->parts[place].unit;

@@ -81,17 +81,8 @@ ngx_http_knock_apply_whole(ngx_http_knock_job_t *job,
 
     ngx_http_knock_apply_collect(group);
 
-    ngx_memzero(&made, sizeof(knock_part_t));
-
-    made.apply = &group->apply;
-    made.arena = group->arena;
-    made.need = job->need;
-
-    ngx_memzero(&parts, sizeof(knock_parts_t));
-
-    parts.arena = group->arena;
-    parts.live = env->live;
-    parts.parts = &made;
+    knock_parts_whole(&parts, &made, &group->apply, group->arena, env->live,
+                      job->need);
 
     if (job->type->receive(job, &parts, received, err) != KNOCK_OK) {
         return err->code == KNOCK_E_INTERNAL ? NGX_ERROR : NGX_DECLINED;

@@ -141,15 +141,7 @@ receive_once(knock_arena_t *arena, knock_apply_t *apply, knock_receive_t *in,
 
     check(knock_apply_begin(apply, arena, live, 0) == KNOCK_OK);
 
-    memset(&part, 0, sizeof(knock_part_t));
-    part.apply = apply;
-    part.arena = arena;
-    part.need = need;
-
-    memset(&parts, 0, sizeof(knock_parts_t));
-    parts.arena = arena;
-    parts.live = live;
-    parts.parts = &part;
+    knock_parts_whole(&parts, &part, apply, arena, live, need);
 
     rc = knock_receive(&parts, in, received, err);
 

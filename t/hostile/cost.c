@@ -126,8 +126,6 @@ main(int argc, char **argv)
 
     cost_make(&buf, kind, n);
     memset(&in, 0, sizeof(knock_receive_t));
-    memset(&part, 0, sizeof(knock_part_t));
-    memset(&parts, 0, sizeof(knock_parts_t));
 
     if (knock_buf_str(&buf, &in.body) != KNOCK_OK) {
         return cost_fail("no memory");
@@ -147,15 +145,10 @@ main(int argc, char **argv)
 
     if (kind->base) {
         cost_need(arena, kind, n, &need);
-        part.need = &need;
     }
 
-    part.apply = &apply;
-    part.arena = call;
-
-    parts.arena = call;
-    parts.live = live;
-    parts.parts = &part;
+    knock_parts_whole(&parts, &part, &apply, call, live,
+                      kind->base ? &need : NULL);
 
     if (knock_apply_begin(&apply, call, live, 0) != KNOCK_OK) {
         return cost_fail("no memory");

@@ -70,9 +70,9 @@ begin(void **state)
 static void
 identify(const char *id, size_t event)
 {
-    size_t       place, entity;
-    knock_op_t  *op;
-    knock_str_t  users, s;
+    size_t          place, entity;
+    knock_str_t     users, s, time;
+    knock_upsert_t  upsert;
 
     users = str("$users");
     s = str(id);
@@ -84,15 +84,13 @@ identify(const char *id, size_t event)
     entity = knock_parts_entity(&parts, place, &users, &s);
     assert_true(entity > 0);
 
-    op = knock_parts_op(&parts, place);
-    assert_non_null(op);
+    memset(&upsert, 0, sizeof(knock_upsert_t));
+    upsert.collection = users;
+    upsert.id = s;
+    time = str("\"then\"");
 
-    op->entity = entity;
-    op->upsert = knock_arena_calloc(arena, 1, sizeof(knock_upsert_t));
-    assert_non_null(op->upsert);
-
-    op->upsert->collection = users;
-    op->upsert->id = s;
+    assert_int_equal(knock_parts_upsert(&parts, place, entity, KNOCK_OP_EVENT,
+                                        &upsert, &time), KNOCK_OK);
 }
 
 

@@ -115,15 +115,7 @@ begin(void **state)
 static int
 receive_again(void)
 {
-    memset(&part, 0, sizeof(knock_part_t));
-    part.apply = &apply;
-    part.arena = arena;
-    part.need = needed;
-
-    memset(&parts, 0, sizeof(knock_parts_t));
-    parts.arena = arena;
-    parts.live = live;
-    parts.parts = &part;
+    knock_parts_whole(&parts, &part, &apply, arena, live, needed);
 
     return knock_receive(&parts, &in, &received, &err);
 }
