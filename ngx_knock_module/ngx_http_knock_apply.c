@@ -19,8 +19,6 @@ static ngx_int_t ngx_http_knock_apply_parts(ngx_http_knock_job_t *job,
     ngx_http_knock_env_t *env, knock_received_t *received, knock_error_t *err);
 static ngx_int_t ngx_http_knock_apply_keep(ngx_http_knock_job_t *job,
     const knock_received_t *received);
-static ngx_int_t ngx_http_knock_apply_keep_str(ngx_pool_t *pool,
-    const knock_str_t *src, knock_str_t *dst);
 
 
 ngx_int_t
@@ -94,13 +92,9 @@ ngx_http_knock_apply_whole(ngx_http_knock_job_t *job,
     part->runs = made.runs;
 
     if (ngx_http_knock_apply_keep(job, received) != NGX_OK
-        || ngx_http_knock_apply_keep_str(job->request->pool, &made.statuses,
-                                         &part->statuses)
+        || ngx_http_knock_job_keep(job, &made.statuses, &part->statuses)
            != NGX_OK)
     {
-        ngx_memzero(&job->received, sizeof(knock_received_t));
-        job->received.nevents = received->nevents;
-
         /* then Redis has to say what became of each event */
         group->apply.plain = 0;
     }
@@ -170,10 +164,7 @@ ngx_http_knock_apply_parts(ngx_http_knock_job_t *job,
 
     shards->orders = received->orders;
 
-    if (ngx_http_knock_apply_keep(job, received) != NGX_OK) {
-        ngx_memzero(&job->received, sizeof(knock_received_t));
-        job->received.nevents = received->nevents;
-    }
+    (void) ngx_http_knock_apply_keep(job, received);
 
     /* one that is sent at once may be the last to come back, but not here */
 
@@ -243,59 +234,45 @@ ngx_http_knock_apply_collect(ngx_http_knock_group_t *group)
 }
 
 
-/* what the answer needs is kept with the request: the arena goes */
+/*
+ * What the answer needs is kept with the request: the arena goes.  Without
+ * memory nothing is but the number of events.
+ */
 
 static ngx_int_t
 ngx_http_knock_apply_keep(ngx_http_knock_job_t *job,
     const knock_received_t *received)
 {
-    ngx_pool_t  *pool;
-
-    pool = job->request->pool;
+    size_t  n;
 
     ngx_memzero(&job->received, sizeof(knock_received_t));
 
-    if (ngx_http_knock_apply_keep_str(pool, &received->errors,
-                                      &job->received.errors)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (received->indexes) {
-        job->received.indexes = ngx_palloc(pool, received->nevents
-                                                 * sizeof(size_t));
-        if (job->received.indexes == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memcpy(job->received.indexes, received->indexes,
-                   received->nevents * sizeof(size_t));
-    }
-
     job->received.nevents = received->nevents;
 
-    return NGX_OK;
-}
+    if (ngx_http_knock_job_keep(job, &received->errors, &job->received.errors)
+        != NGX_OK)
+    {
+        goto failed;
+    }
 
-
-static ngx_int_t
-ngx_http_knock_apply_keep_str(ngx_pool_t *pool, const knock_str_t *src,
-    knock_str_t *dst)
-{
-    dst->len = 0;
-
-    if (src->len == 0) {
+    if (received->indexes == NULL) {
         return NGX_OK;
     }
 
-    dst->data = ngx_pnalloc(pool, src->len);
-    if (dst->data == NULL) {
-        return NGX_ERROR;
+    n = received->nevents * sizeof(size_t);
+
+    job->received.indexes = ngx_palloc(job->request->pool, n);
+    if (job->received.indexes == NULL) {
+        goto failed;
     }
 
-    ngx_memcpy(dst->data, src->data, src->len);
-    dst->len = src->len;
+    ngx_memcpy(job->received.indexes, received->indexes, n);
 
     return NGX_OK;
+
+failed:
+
+    job->received.errors.len = 0;
+
+    return NGX_ERROR;
 }

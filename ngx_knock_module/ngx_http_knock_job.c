@@ -203,15 +203,50 @@ ngx_http_knock_job_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
     rc = ngx_http_knock_apply(job, env, err);
 
     if (rc == NGX_ERROR) {
-        ngx_http_knock_complain_memory(job->worker, "a request");
-
-        (void) knock_error_memory(err);
-        ngx_http_knock_job_refuse(job, err);
-
+        ngx_http_knock_job_memory(job);
         return NGX_OK;
     }
 
     return rc;
+}
+
+
+void
+ngx_http_knock_job_memory(ngx_http_knock_job_t *job)
+{
+    knock_error_t  err;
+
+    ngx_http_knock_complain_memory(job->worker, "a request");
+
+    (void) knock_error_memory(&err);
+    ngx_http_knock_job_refuse(job, &err);
+}
+
+
+ngx_int_t
+ngx_http_knock_job_keep(ngx_http_knock_job_t *job, const knock_str_t *src,
+    knock_str_t *dst)
+{
+    ngx_str_t  str;
+
+    dst->len = 0;
+    dst->data = (u_char *) "";
+
+    if (src->len == 0) {
+        return NGX_OK;
+    }
+
+    str.len = src->len;
+    str.data = src->data;
+
+    dst->data = ngx_pstrdup(job->request->pool, &str);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->len = src->len;
+
+    return NGX_OK;
 }
 
 

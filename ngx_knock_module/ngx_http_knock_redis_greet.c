@@ -275,7 +275,7 @@ ngx_http_knock_redis_ready(ngx_http_knock_redis_node_t *node)
     ngx_del_timer(&node->connect_timer);
 
     if (node->is_sentinel) {
-        ngx_http_knock_redis_sentinel_ready(node);
+        ngx_http_knock_redis_sentinel_question(node->client->sentinel);
         return;
     }
 

@@ -415,9 +415,11 @@ void ngx_http_knock_redis_sentinel_ask(
 void ngx_http_knock_redis_sentinel_doubt(
     ngx_http_knock_redis_sentinel_t *sentinel);
 
-/* events of the connection to a Sentinel: logged in, idle for a while, lost */
-void ngx_http_knock_redis_sentinel_ready(ngx_http_knock_redis_node_t *node);
-void ngx_http_knock_redis_sentinel_idle(ngx_http_knock_redis_node_t *node);
+/* puts the question over a connection that is ready, unless it is under way */
+void ngx_http_knock_redis_sentinel_question(
+    ngx_http_knock_redis_sentinel_t *sentinel);
+
+/* the connection to a Sentinel is lost, or was not to be had */
 void ngx_http_knock_redis_sentinel_failed(ngx_http_knock_redis_node_t *node);
 
 

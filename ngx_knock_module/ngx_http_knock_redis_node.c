@@ -565,7 +565,7 @@ ngx_http_knock_redis_ping_timer_handler(ngx_event_t *ev)
     /* a command in flight does as well as a ping */
 
     if (node->is_sentinel) {
-        ngx_http_knock_redis_sentinel_idle(node);
+        ngx_http_knock_redis_sentinel_question(node->client->sentinel);
 
     } else if (ngx_queue_empty(&node->sent)) {
 

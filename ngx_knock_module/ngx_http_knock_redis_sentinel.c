@@ -33,8 +33,6 @@ struct ngx_http_knock_redis_sentinel_s {
 };
 
 
-static void ngx_http_knock_redis_sentinel_question(
-    ngx_http_knock_redis_sentinel_t *sentinel);
 static void ngx_http_knock_redis_sentinel_answer(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 static ngx_int_t ngx_http_knock_redis_sentinel_address(redisReply *reply,
@@ -143,20 +141,6 @@ ngx_http_knock_redis_sentinel_doubt(ngx_http_knock_redis_sentinel_t *sentinel)
 
 
 void
-ngx_http_knock_redis_sentinel_ready(ngx_http_knock_redis_node_t *node)
-{
-    ngx_http_knock_redis_sentinel_question(node->client->sentinel);
-}
-
-
-void
-ngx_http_knock_redis_sentinel_idle(ngx_http_knock_redis_node_t *node)
-{
-    ngx_http_knock_redis_sentinel_question(node->client->sentinel);
-}
-
-
-static void
 ngx_http_knock_redis_sentinel_question(
     ngx_http_knock_redis_sentinel_t *sentinel)
 {

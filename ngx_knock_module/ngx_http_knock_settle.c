@@ -17,8 +17,6 @@ static void ngx_http_knock_settle_done(ngx_http_knock_part_t *part,
     const knock_str_t *statuses, uint64_t runs, const knock_str_t *verdicts);
 static ngx_int_t ngx_http_knock_settle_outcome(ngx_http_knock_part_t *part,
     const knock_str_t *statuses, uint64_t runs, const knock_str_t *verdicts);
-static ngx_int_t ngx_http_knock_settle_copy(ngx_pool_t *pool,
-    const knock_str_t *src, knock_str_t *dst);
 static void ngx_http_knock_settle_unkept(ngx_http_knock_part_t *part);
 static void ngx_http_knock_settle_broken_job(ngx_http_knock_job_t *job);
 static void ngx_http_knock_settle_again(ngx_http_knock_job_t *job);
@@ -132,7 +130,7 @@ ngx_http_knock_settle_need(ngx_http_knock_part_t *part, redisReply *unit)
     s.data = (u_char *) unit->element[1]->str;
 
     if (need->bases == NULL
-        || ngx_http_knock_settle_copy(pool, &s, &need->verdicts) != NGX_OK)
+        || ngx_http_knock_job_keep(job, &s, &need->verdicts) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -145,7 +143,7 @@ ngx_http_knock_settle_need(ngx_http_knock_part_t *part, redisReply *unit)
         s.len = bases->element[i]->len;
         s.data = (u_char *) bases->element[i]->str;
 
-        if (ngx_http_knock_settle_copy(pool, &s, &need->bases[i]) != NGX_OK) {
+        if (ngx_http_knock_job_keep(job, &s, &need->bases[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -156,23 +154,6 @@ ngx_http_knock_settle_need(ngx_http_knock_part_t *part, redisReply *unit)
     } else {
         job->need = need;
     }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_knock_settle_copy(ngx_pool_t *pool, const knock_str_t *src,
-    knock_str_t *dst)
-{
-    dst->len = src->len;
-    dst->data = ngx_pnalloc(pool, src->len + 1);
-
-    if (dst->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(dst->data, src->data, src->len);
 
     return NGX_OK;
 }
@@ -235,7 +216,6 @@ ngx_http_knock_settle_outcome(ngx_http_knock_part_t *part,
     const knock_str_t *statuses, uint64_t runs, const knock_str_t *verdicts)
 {
     size_t                    n, place, *events;
-    ngx_pool_t               *pool;
     knock_outcome_t          *outcome;
     ngx_http_knock_job_t     *job;
     ngx_http_knock_shards_t  *shards;
@@ -248,17 +228,16 @@ ngx_http_knock_settle_outcome(ngx_http_knock_part_t *part,
         return NGX_ERROR;
     }
 
-    pool = job->request->pool;
     outcome = &shards->outcomes[place];
     n = statuses->len * sizeof(size_t);
 
-    events = ngx_palloc(pool, n);
+    events = ngx_palloc(job->request->pool, n);
 
     if (events == NULL
-        || ngx_http_knock_settle_copy(pool, statuses, &outcome->statuses)
+        || ngx_http_knock_job_keep(job, statuses, &outcome->statuses)
            != NGX_OK
         || (verdicts->data
-            && ngx_http_knock_settle_copy(pool, verdicts, &outcome->verdicts)
+            && ngx_http_knock_job_keep(job, verdicts, &outcome->verdicts)
                != NGX_OK))
     {
         return NGX_ERROR;
@@ -375,15 +354,17 @@ ngx_http_knock_settle_broken(ngx_http_knock_part_t *part, const char *why)
 static void
 ngx_http_knock_settle_again(ngx_http_knock_job_t *job)
 {
-    if (job->request == NULL || ++job->tries > NGX_HTTP_KNOCK_TRIES) {
+    if (job->request == NULL) {
+        ngx_http_knock_job_unavailable(job);
+        return;
+    }
 
-        if (job->request) {
-            ngx_http_knock_complain(job->worker, NULL,
-                                    "a request was begun %d times, what it "
-                                    "goes by in Redis changed each time, its "
-                                    "sender is told to retry: see who writes "
-                                    "there", NGX_HTTP_KNOCK_TRIES);
-        }
+    if (++job->tries > NGX_HTTP_KNOCK_TRIES) {
+        ngx_http_knock_complain(job->worker, NULL,
+                                "a request was begun %d times, what it goes by "
+                                "in Redis changed each time, its sender is "
+                                "told to retry: see who writes there",
+                                NGX_HTTP_KNOCK_TRIES);
 
         ngx_http_knock_job_unavailable(job);
         return;
@@ -410,7 +391,6 @@ ngx_http_knock_settle_home(ngx_http_knock_job_t *job)
 {
     size_t                    home;
     knock_str_t               statuses;
-    knock_error_t             err;
     ngx_http_knock_group_t   *group;
     ngx_http_knock_shards_t  *shards;
 
@@ -428,8 +408,7 @@ ngx_http_knock_settle_home(ngx_http_knock_job_t *job)
                                  job->received.nevents, &statuses)
             != KNOCK_OK)
         {
-            (void) knock_error_memory(&err);
-            ngx_http_knock_job_refuse(job, &err);
+            ngx_http_knock_job_memory(job);
             return;
         }
 
@@ -447,9 +426,7 @@ ngx_http_knock_settle_home(ngx_http_knock_job_t *job)
         != KNOCK_OK)
     {
         ngx_http_knock_apply_collect(group);
-
-        (void) knock_error_memory(&err);
-        ngx_http_knock_job_refuse(job, &err);
+        ngx_http_knock_job_memory(job);
         return;
     }
 

@@ -380,6 +380,16 @@ void ngx_http_knock_job_refuse(ngx_http_knock_job_t *job,
 /* the same for a request that Redis could not serve: 503 and Retry-After */
 void ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job);
 
+/* the same for one that there is no memory for, which is logged */
+void ngx_http_knock_job_memory(ngx_http_knock_job_t *job);
+
+/*
+ * Copies a string into the pool of the job's request, which is there; an empty
+ * one has data too.  NGX_OK, or NGX_ERROR: no memory, and dst is empty.
+ */
+ngx_int_t ngx_http_knock_job_keep(ngx_http_knock_job_t *job,
+    const knock_str_t *src, knock_str_t *dst);
+
 /*
  * Remembers of which kinds the events of a job are, and which outcomes are
  * expected, for when it has been applied; without memory they go uncounted.
