@@ -156,6 +156,7 @@ ngx_http_knock_api_create(ngx_http_request_t *r,
 
     api->request = r;
     api->worker = worker;
+    api->nshards = worker->conf->shards;
     api->now = (uint64_t) tp->sec * 1000 + tp->msec;
     api->cleanup = &cln->handler;
 

@@ -118,6 +118,11 @@ void ngx_http_knock_api_relay(ngx_http_knock_api_t *api);
 /* answers and ends the call; json is copied, len 0 for 204 */
 void ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
     const knock_str_t *json, const knock_str_t *etag);
+
+/* the same with a list, up to the last of its items; cursor len 0: the end */
+void ngx_http_knock_api_list(ngx_http_knock_api_t *api, knock_buf_t *buf,
+    const knock_str_t *cursor);
+
 void ngx_http_knock_api_error(ngx_http_knock_api_t *api,
     const knock_error_t *err);
 void ngx_http_knock_api_memory(ngx_http_knock_api_t *api);
@@ -142,6 +147,16 @@ knock_str_t ngx_http_knock_api_random(ngx_http_knock_api_t *api, size_t n);
 ngx_int_t ngx_http_knock_api_places(ngx_http_knock_api_t *api);
 ngx_int_t ngx_http_knock_api_places_of(ngx_http_knock_api_t *api,
     const knock_str_t *environment);
+
+/*
+ * Of `n` things those that stand in a shard: whether there are any; and what
+ * they have each in `strs`, added by ngx_http_knock_api_raw_key() or _arg().
+ */
+ngx_uint_t ngx_http_knock_api_any(const size_t *shards, size_t n,
+    size_t shard);
+void ngx_http_knock_api_add(ngx_http_knock_api_t *api,
+    void (*add)(ngx_http_knock_api_t *api, const knock_str_t *str),
+    const knock_str_t *strs, const size_t *shards, size_t n, size_t shard);
 
 /*
  * Puts what the shards said, a byte for each of theirs of `n` things, into the

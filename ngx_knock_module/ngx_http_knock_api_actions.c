@@ -312,7 +312,7 @@ ngx_http_knock_api_preview_endpoint(ngx_http_knock_api_t *api,
 static void
 ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api)
 {
-    size_t               i, n, shard;
+    size_t               shard;
     knock_json_t        *endpoint;
     knock_error_t        err;
     knock_preview_t     *preview;
@@ -359,22 +359,13 @@ ngx_http_knock_api_preview_resolve(ngx_http_knock_api_t *api)
 
     for (shard = 0; shard < api->nshards; shard++) {
 
-        for (i = 0, n = 0; i < preview->nkeys; i++) {
-            n += preview->shards[i] == shard;
-        }
-
-        if (n == 0) {
+        if (!ngx_http_knock_api_any(preview->shards, preview->nkeys, shard)) {
             continue;
         }
 
         ngx_http_knock_api_function(api, "knock_exists");
-
-        for (i = 0; i < preview->nkeys; i++) {
-            if (preview->shards[i] == shard) {
-                ngx_http_knock_api_raw_key(api, &preview->keys[i]);
-            }
-        }
-
+        ngx_http_knock_api_add(api, ngx_http_knock_api_raw_key, preview->keys,
+                               preview->shards, preview->nkeys, shard);
         ngx_http_knock_api_send(api);
     }
 

@@ -481,6 +481,32 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
 
 
 void
+ngx_http_knock_api_list(ngx_http_knock_api_t *api, knock_buf_t *buf,
+    const knock_str_t *cursor)
+{
+    knock_str_t  json;
+
+    knock_buf_add_lit(buf, "],\"cursor\":");
+
+    if (cursor->len) {
+        knock_buf_add_json(buf, cursor);
+
+    } else {
+        knock_buf_add_lit(buf, "null");
+    }
+
+    knock_buf_add_lit(buf, "}\n");
+
+    if (knock_buf_str(buf, &json) != KNOCK_OK) {
+        ngx_http_knock_api_memory(api);
+        return;
+    }
+
+    ngx_http_knock_api_answer(api, NGX_HTTP_OK, &json, NULL);
+}
+
+
+void
 ngx_http_knock_api_error(ngx_http_knock_api_t *api, const knock_error_t *err)
 {
     knock_str_t  json, none = knock_null_string;

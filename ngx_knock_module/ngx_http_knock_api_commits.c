@@ -178,8 +178,8 @@ ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
 {
     size_t                   i, n, best, last;
     size_t                  *at;
-    knock_buf_t              buf;
-    knock_str_t              json, score, newest;
+    knock_buf_t              buf, next;
+    knock_str_t              score, newest, cursor;
     ngx_http_knock_reply_t  *page;
 
     at = knock_arena_calloc(api->arena, api->nreplies, sizeof(size_t));
@@ -238,27 +238,20 @@ ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
         last = best;
     }
 
-    knock_buf_add_lit(&buf, "],\"cursor\":");
+    knock_buf_init(&next, api->arena, newest.len + NGX_SIZE_T_LEN + 1);
 
     if (n == api->req.limit) {
-        knock_buf_add_char(&buf, '"');
-        knock_buf_add_str(&buf, &newest);
-        knock_buf_add_char(&buf, '.');
-        knock_buf_add_uint(&buf, last);
-        knock_buf_add_char(&buf, '"');
-
-    } else {
-        knock_buf_add_lit(&buf, "null");
+        knock_buf_add_str(&next, &newest);
+        knock_buf_add_char(&next, '.');
+        knock_buf_add_uint(&next, last);
     }
 
-    knock_buf_add_lit(&buf, "}\n");
-
-    if (knock_buf_str(&buf, &json) != KNOCK_OK) {
+    if (knock_buf_str(&next, &cursor) != KNOCK_OK) {
         ngx_http_knock_api_memory(api);
         return;
     }
 
-    ngx_http_knock_api_answer(api, NGX_HTTP_OK, &json, NULL);
+    ngx_http_knock_api_list(api, &buf, &cursor);
 }
 
 

@@ -50,8 +50,6 @@ ngx_http_knock_api_places_of(ngx_http_knock_api_t *api,
     kmcf = api->worker->conf;
     prefix = ngx_http_knock_str(&kmcf->prefix);
 
-    api->nshards = kmcf->shards;
-
     if (knock_keys_places(api->arena, &prefix, environment, api->nshards,
                           &api->places)
         != KNOCK_OK)
@@ -61,6 +59,36 @@ ngx_http_knock_api_places_of(ngx_http_knock_api_t *api,
     }
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_knock_api_any(const size_t *shards, size_t n, size_t shard)
+{
+    size_t  i;
+
+    for (i = 0; i < n; i++) {
+        if (shards[i] == shard) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_http_knock_api_add(ngx_http_knock_api_t *api,
+    void (*add)(ngx_http_knock_api_t *api, const knock_str_t *str),
+    const knock_str_t *strs, const size_t *shards, size_t n, size_t shard)
+{
+    size_t  i;
+
+    for (i = 0; i < n; i++) {
+        if (shards[i] == shard) {
+            add(api, &strs[i]);
+        }
+    }
 }
 
 
@@ -120,7 +148,7 @@ ngx_http_knock_api_tell(ngx_http_knock_api_t *api, ngx_uint_t status,
     knock_str_t                prefix;
     ngx_http_knock_telling_t  *telling;
 
-    nshards = api->worker->conf->shards;
+    nshards = api->nshards;
 
     if (nshards == 1 || api->telling || status >= NGX_HTTP_BAD_REQUEST
         || !ngx_http_knock_api_configures(api->req.op))
@@ -245,7 +273,7 @@ ngx_http_knock_api_tell_shards(ngx_http_knock_api_t *api)
     ngx_http_knock_reply_t    *versions;
     ngx_http_knock_telling_t  *telling;
 
-    nshards = api->worker->conf->shards;
+    nshards = api->nshards;
     telling = api->telling;
     versions = api->replies;
 

@@ -166,7 +166,7 @@ ngx_http_knock_api_test(ngx_http_knock_api_t *api)
 static void
 ngx_http_knock_api_test_enqueue(ngx_http_knock_api_t *api)
 {
-    size_t              i, n, shard;
+    size_t              shard;
     knock_test_runs_t  *runs;
 
     if (ngx_http_knock_api_status(api->replies) != NGX_HTTP_OK) {
@@ -180,29 +180,17 @@ ngx_http_knock_api_test_enqueue(ngx_http_knock_api_t *api)
 
     for (shard = 0; shard < api->nshards; shard++) {
 
-        for (i = 0, n = 0; i < runs->n; i++) {
-            n += runs->shards[i] == shard;
-        }
-
-        if (n == 0) {
+        if (!ngx_http_knock_api_any(runs->shards, runs->n, shard)) {
             continue;
         }
 
         ngx_http_knock_api_function(api, "knock_test_run");
         ngx_http_knock_api_key(api, &api->places[shard], KNOCK_KEY_RUNS, NULL);
 
-        for (i = 0; i < runs->n; i++) {
-            if (runs->shards[i] == shard) {
-                ngx_http_knock_api_raw_key(api, &runs->keys[i]);
-            }
-        }
-
-        for (i = 0; i < runs->n; i++) {
-            if (runs->shards[i] == shard) {
-                ngx_http_knock_api_arg(api, &runs->runs[i]);
-            }
-        }
-
+        ngx_http_knock_api_add(api, ngx_http_knock_api_raw_key, runs->keys,
+                               runs->shards, runs->n, shard);
+        ngx_http_knock_api_add(api, ngx_http_knock_api_arg, runs->runs,
+                               runs->shards, runs->n, shard);
         ngx_http_knock_api_send(api);
     }
 

@@ -454,7 +454,6 @@ ngx_http_knock_api_logs(ngx_http_knock_api_t *api)
     int                      rc;
     size_t                   i;
     knock_buf_t              buf;
-    knock_str_t              json;
     knock_error_t            err;
     ngx_http_knock_reply_t  *page, *e;
 
@@ -482,21 +481,5 @@ ngx_http_knock_api_logs(ngx_http_knock_api_t *api)
         }
     }
 
-    knock_buf_add_lit(&buf, "],\"cursor\":");
-
-    if (page->elements[0].str.len) {
-        knock_buf_add_json(&buf, &page->elements[0].str);
-
-    } else {
-        knock_buf_add_lit(&buf, "null");
-    }
-
-    knock_buf_add_lit(&buf, "}\n");
-
-    if (knock_buf_str(&buf, &json) != KNOCK_OK) {
-        ngx_http_knock_api_memory(api);
-        return;
-    }
-
-    ngx_http_knock_api_answer(api, NGX_HTTP_OK, &json, NULL);
+    ngx_http_knock_api_list(api, &buf, &page->elements[0].str);
 }

@@ -241,7 +241,6 @@ ngx_http_knock_api_user_page(ngx_http_knock_api_t *api)
 {
     size_t                   i;
     knock_buf_t              buf;
-    knock_str_t              json;
     ngx_http_knock_scan_t   *scan;
     ngx_http_knock_reply_t  *users;
 
@@ -259,21 +258,5 @@ ngx_http_knock_api_user_page(ngx_http_knock_api_t *api)
         knock_buf_add_str(&buf, &users->elements[i].str);
     }
 
-    knock_buf_add_lit(&buf, "],\"cursor\":");
-
-    if (scan->next.len) {
-        knock_buf_add_json(&buf, &scan->next);
-
-    } else {
-        knock_buf_add_lit(&buf, "null");
-    }
-
-    knock_buf_add_lit(&buf, "}\n");
-
-    if (knock_buf_str(&buf, &json) != KNOCK_OK) {
-        ngx_http_knock_api_memory(api);
-        return;
-    }
-
-    ngx_http_knock_api_answer(api, NGX_HTTP_OK, &json, NULL);
+    ngx_http_knock_api_list(api, &buf, &scan->next);
 }

@@ -3,6 +3,8 @@
 #include "ngx_http_knock_api_keys.h"
 
 
+static char *ngx_http_knock_serve(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_flag_t *flag, ngx_http_handler_pt handler);
 static char *ngx_http_knock_needs_redis(ngx_conf_t *cf, ngx_command_t *cmd);
 static char *ngx_http_knock_prefix(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_knock_positive(ngx_conf_t *cf, void *post, void *data);
@@ -78,22 +80,8 @@ ngx_http_knock_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_knock_loc_conf_t *klcf = conf;
 
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (klcf->api) {
-        return "is duplicate";
-    }
-
-    if (ngx_http_knock_needs_redis(cf, cmd) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    klcf->api = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_knock_api_handler;
-
-    return NGX_CONF_OK;
+    return ngx_http_knock_serve(cf, cmd, &klcf->api,
+                                ngx_http_knock_api_handler);
 }
 
 
@@ -102,9 +90,20 @@ ngx_http_knock_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_knock_loc_conf_t *klcf = conf;
 
+    return ngx_http_knock_serve(cf, cmd, &klcf->metrics,
+                                ngx_http_knock_metrics_handler);
+}
+
+
+/* a location that is served by what a directive without arguments names */
+
+static char *
+ngx_http_knock_serve(ngx_conf_t *cf, ngx_command_t *cmd, ngx_flag_t *flag,
+    ngx_http_handler_pt handler)
+{
     ngx_http_core_loc_conf_t  *clcf;
 
-    if (klcf->metrics) {
+    if (*flag) {
         return "is duplicate";
     }
 
@@ -112,10 +111,10 @@ ngx_http_knock_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    klcf->metrics = 1;
+    *flag = 1;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_knock_metrics_handler;
+    clcf->handler = handler;
 
     return NGX_CONF_OK;
 }
