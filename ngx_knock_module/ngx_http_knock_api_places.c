@@ -38,17 +38,19 @@ ngx_int_t
 ngx_http_knock_api_places_of(ngx_http_knock_api_t *api,
     const knock_str_t *environment)
 {
-    knock_str_t                  prefix;
-    ngx_http_knock_main_conf_t  *kmcf;
+    knock_str_t         prefix;
+    const knock_str_t  *base;
 
-    api->home = ngx_http_knock_api_base(api, environment);
+    /* without it the call has been answered, and is gone */
 
-    if (api->home == NULL) {
+    base = ngx_http_knock_api_base(api, environment);
+    if (base == NULL) {
         return NGX_DONE;
     }
 
-    kmcf = api->worker->conf;
-    prefix = ngx_http_knock_str(&kmcf->prefix);
+    api->home = base;
+
+    prefix = ngx_http_knock_str(&api->worker->conf->prefix);
 
     if (knock_keys_places(api->arena, &prefix, environment, api->nshards,
                           &api->places)
