@@ -5,14 +5,7 @@ use warnings;
 
 use Test::More;
 
-
-sub slurp {
-    my ($file) = @_;
-
-    open my $in, '<', $file or die "$file: $!\n";
-    local $/;
-    return <$in>;
-}
+use Knock::Files qw(slurp);
 
 
 # that both lists hold the same names

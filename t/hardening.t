@@ -7,6 +7,8 @@ use warnings;
 use FindBin;
 use Test::More;
 
+use Knock::Files qw(slurp);
+
 my $root = "$FindBin::Bin/..";
 
 # not KNOCK_MODULE, which may be the one with sanitizers
@@ -106,13 +108,4 @@ sub readelf {
     die "readelf $option $module: fails\n" if $? || !length $said;
 
     return $said;
-}
-
-
-sub slurp {
-    my ($file) = @_;
-
-    open my $text, '<', $file or die "$file: $!\n";
-    local $/;
-    return <$text>;
 }

@@ -11,6 +11,8 @@ use File::Temp qw(tempdir);
 use FindBin;
 use Test::More;
 
+use Knock::Files qw(slurp);
+
 use constant {
     PACKAGE => 'libnginx-mod-http-knock',
     SHARED  => 'usr/share/libnginx-mod-http-knock',
@@ -188,13 +190,4 @@ sub lives {
 
         is $planned, $ran, 'all of that was tried';
     }
-}
-
-
-sub slurp {
-    my ($file) = @_;
-
-    open my $in, '<', $file or die "$file: $!\n";
-    local $/;
-    return <$in>;
 }

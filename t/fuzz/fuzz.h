@@ -35,7 +35,7 @@ fuzz_fail(const char *file, int line, const char *condition)
 }
 
 
-/* what each target does once; given here to those that need no more */
+/* what each target does once; begin.c for those that need no more */
 
 static inline int
 fuzz_begin(void)

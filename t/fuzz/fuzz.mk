@@ -21,7 +21,7 @@ FUZZ_NGX    := $(addprefix -isystem build/nginx/src/,core event event/modules \
                  event/quic http http/modules os/unix) \
                -isystem build/nginx/objs \
                -Wno-unused-parameter
-FUZZ_SHARED := build/fuzz/obj/strict.o build/fuzz/obj/live.o
+FUZZ_SHARED := $(addprefix build/fuzz/obj/,begin.o live.o strict.o)
 
 .PHONY: fuzz fuzz-build fuzz-corpus deps-fuzz
 

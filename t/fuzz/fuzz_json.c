@@ -25,16 +25,6 @@ static void json_object(knock_arena_t *arena, const knock_json_t *v);
 
 
 int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-
-    return fuzz_begin();
-}
-
-
-int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int             rc, same;

@@ -24,16 +24,6 @@ static void mapping_runs(knock_arena_t *arena, const knock_event_t *event,
 
 
 int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-
-    return fuzz_begin();
-}
-
-
-int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     knock_str_t       input, document, text;

@@ -29,16 +29,6 @@ static int merge_same(knock_arena_t *arena, const knock_json_t *a,
 
 
 int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-
-    return fuzz_begin();
-}
-
-
-int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t               i, n, len;

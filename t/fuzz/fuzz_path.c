@@ -20,16 +20,6 @@ static void path_again(knock_arena_t *arena, const knock_path_t *path);
 
 
 int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-
-    return fuzz_begin();
-}
-
-
-int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t              i;

@@ -30,16 +30,6 @@ static int reply_strings(knock_arena_t *arena, const redisReply *reply,
 
 
 int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-
-    return fuzz_begin();
-}
-
-
-int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int                           rc;

@@ -7,6 +7,7 @@ use warnings;
 use Digest::SHA qw(hmac_sha1_hex);
 use JSON::PP;
 use Knock::Api;
+use Knock::Files qw(slurp);
 use Knock::Server qw(wait_for);
 use Knock::Test;
 use Test::More;
@@ -290,13 +291,4 @@ sub request {
     $http->close;
 
     return $answer;
-}
-
-
-sub slurp {
-    my ($file) = @_;
-
-    open my $text, '<', $file or die "$file: $!\n";
-    local $/;
-    return <$text>;
 }

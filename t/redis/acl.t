@@ -11,9 +11,10 @@ use FindBin;
 use Test::More;
 
 use Knock::Cluster qw(fake_node slots);
+use Knock::Files qw(slurp);
 use Knock::HeldRedis;
 use Knock::Sentinel qw(start_sentinels sentinel_urls);
-use Knock::Server qw(start_redis connect_redis);
+use Knock::Server qw(start_redis connect_redis configure);
 
 my $root = "$FindBin::Bin/../..";
 my $file = "$root/examples/acl/users.acl";
@@ -42,15 +43,6 @@ metrics();
 clusters_need_slots_and_asking();
 
 done_testing;
-
-
-sub slurp {
-    my ($name) = @_;
-
-    open my $in, '<', $name or die "$name: $!\n";
-
-    return do { local $/; <$in> };
-}
 
 
 sub write_file {
@@ -102,14 +94,7 @@ sub log_in {
 
     $redis->command('FLUSHALL');
     $redis->command(qw(ACL SETUSER knock reset), split(' ', $knock), @without);
-    $redis->command(qw(HSET knock:{development}:endpoints segment/token dev
-                       segment/identify_enabled 1));
-    $redis->command('HSET', 'knock:{development}:actions', 'a',
-        '{"key":"a","source":"segment","event":"track/T","workflow":"w",'
-        . '"type":"workflows_trigger","recipients":"properties.r"}');
-    $redis->command(qw(HSET knock:{development}:workflows w),
-                    '{"key":"w","name":"W","definition":{}}');
-    $redis->command(qw(SET knock:{development}:version 1));
+    configure($redis);
 
     return start("unix:$server->{socket}");
 }

@@ -7,14 +7,15 @@ use Digest::SHA qw(sha256_hex);
 use Test::More;
 
 use Knock::HeldRedis;
-use Knock::Server qw(start_redis stop_process connect_redis wait_for);
+use Knock::Server qw(start_redis stop_process connect_redis wait_for
+                     configure);
 
 my $master = start_redis();
 my $redis = connect_redis($master);
 my $replica = replica();
 my $id = 0;
 
-fill();
+configure($redis);
 
 with_a_replica();
 stopped();
@@ -44,17 +45,6 @@ sub replica {
     });
 
     return $replica;
-}
-
-
-sub fill {
-    $redis->command(qw(HSET knock:{development}:endpoints segment/token dev));
-    $redis->command('HSET', 'knock:{development}:actions', 'a',
-        '{"key":"a","source":"segment","event":"track/T","workflow":"w",'
-        . '"type":"workflows_trigger","recipients":"properties.r"}');
-    $redis->command(qw(HSET knock:{development}:workflows w),
-                    '{"key":"w","name":"W","definition":{}}');
-    $redis->command(qw(SET knock:{development}:version 1));
 }
 
 

@@ -12,7 +12,7 @@ use Chaos::Dns;
 use Knock::HeldRedis;
 use Knock::Sentinel qw(fake_sentinel sentinel_urls);
 use Knock::Server qw(start_redis stop_process connect_redis free_port
-                     wait_for);
+                     wait_for configure);
 
 my $quick = 'reconnect=10ms reconnect_max=20ms connect_timeout=10s timeout=30s';
 
@@ -39,11 +39,8 @@ done_testing;
 
 sub master {
     my $server = start_redis(@_);
-    my $redis = connect_redis($server);
 
-    $redis->command(qw(HSET knock:{development}:endpoints segment/token dev
-                       segment/identify_enabled 1));
-    $redis->command(qw(SET knock:{development}:version 1));
+    configure(connect_redis($server));
 
     return $server;
 }

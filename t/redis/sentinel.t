@@ -9,7 +9,7 @@ use Knock::Nginx;
 use Knock::Redis;
 use Knock::Sentinel qw(start_sentinels start_sentinel sentinel_urls);
 use Knock::Server qw(start_redis stop_process connect_redis free_port
-                     wait_for);
+                     wait_for configure);
 
 my @auth = qw(--requirepass s3cret --masterauth s3cret);
 my $nginx;
@@ -148,13 +148,7 @@ sub log_in {
 sub fill {
     my $redis = log_in($_[0]);
 
-    $redis->command(qw(HSET knock:{development}:endpoints segment/token dev));
-    $redis->command('HSET', 'knock:{development}:actions', 'a',
-        '{"key":"a","source":"segment","event":"track/T","workflow":"w",'
-        . '"type":"workflows_trigger","recipients":"properties.r"}');
-    $redis->command(qw(HSET knock:{development}:workflows w),
-                    '{"key":"w","name":"W","definition":{}}');
-    $redis->command(qw(SET knock:{development}:version 1));
+    configure($redis);
     $redis->command(qw(SET ready 1));
 }
 

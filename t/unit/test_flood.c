@@ -1,15 +1,8 @@
 
 /* knock_flood: strings that were chosen to collide */
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "fixture.h"
 
-#include "knock_buf.h"
 #include "knock_flood.h"
 
 
@@ -42,29 +35,6 @@ typedef enum {
     RECIPIENT,
     PROPERTIES
 } place_e;
-
-
-static knock_arena_t  *arena;
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-
-    arena = knock_arena_create(4096);
-    return arena == NULL;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-
-    knock_arena_destroy(arena);
-    return 0;
-}
 
 
 /* the n-th of the strings that have one hash, or of some that have not */
@@ -319,9 +289,6 @@ test_many_that_were_not_chosen_pass(void **state)
 
     assert_int_equal(flood.n, 2 * N * 1000);
 }
-
-
-#define t(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
 int

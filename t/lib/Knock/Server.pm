@@ -16,7 +16,8 @@ use Time::HiRes qw(sleep time);
 use Knock::Redis;
 
 our @EXPORT_OK = qw(start_redis start_process stop_process is_running
-                    descendants free_port wait_for connect_redis);
+                    descendants free_port wait_for connect_redis
+                    configure);
 
 my %children;       # pid => 1, of this process only
 my $owner = $$;
@@ -160,6 +161,23 @@ sub connect_redis {
 }
 
 
+# What is live, written to a Redis as keys, so that it may be without our
+# functions: an endpoint `dev`, and an action on track/T for properties.r.
+
+sub configure {
+    my ($redis) = @_;
+
+    $redis->command(qw(HSET knock:{development}:endpoints segment/token dev
+                       segment/identify_enabled 1));
+    $redis->command('HSET', 'knock:{development}:actions', 'a',
+        '{"key":"a","source":"segment","event":"track/T","workflow":"w",'
+        . '"type":"workflows_trigger","recipients":"properties.r"}');
+    $redis->command(qw(HSET knock:{development}:workflows w),
+                    '{"key":"w","name":"W","definition":{}}');
+    $redis->command(qw(SET knock:{development}:version 1));
+}
+
+
 END {
     if ($$ == $owner) {
         my $status = $?;
@@ -168,5 +186,6 @@ END {
         $? = $status;
     }
 }
+
 
 1;
