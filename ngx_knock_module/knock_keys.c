@@ -11,6 +11,11 @@ static const knock_str_t  knock_key_texts[] = {
 };
 
 
+static int knock_keys_shard_base(knock_arena_t *arena,
+    const knock_str_t *prefix, const knock_str_t *environment, size_t shard,
+    knock_str_t *base);
+
+
 int
 knock_keys_base(knock_arena_t *arena, const knock_str_t *prefix,
     const knock_str_t *environment, knock_str_t *base)
@@ -28,7 +33,7 @@ knock_keys_base(knock_arena_t *arena, const knock_str_t *prefix,
 }
 
 
-int
+static int
 knock_keys_shard_base(knock_arena_t *arena, const knock_str_t *prefix,
     const knock_str_t *environment, size_t shard, knock_str_t *base)
 {

@@ -61,14 +61,10 @@ typedef enum {
 int knock_keys_base(knock_arena_t *arena, const knock_str_t *prefix,
     const knock_str_t *environment, knock_str_t *base);
 
-/* "prefix:{environment/shard}:", likewise */
-int knock_keys_shard_base(knock_arena_t *arena, const knock_str_t *prefix,
-    const knock_str_t *environment, size_t shard, knock_str_t *base);
-
 /*
- * The bases of an environment's places in the arena: of its shards and behind
- * them, where there are several, of the environment itself.  KNOCK_OK or
- * KNOCK_ERROR: no memory.
+ * The bases of an environment's places in the arena: of its shards, which are
+ * "prefix:{environment/shard}:", and behind them, where there are several, of
+ * the environment itself.  KNOCK_OK or KNOCK_ERROR: no memory.
  */
 int knock_keys_places(knock_arena_t *arena, const knock_str_t *prefix,
     const knock_str_t *environment, size_t nshards, knock_str_t **bases);

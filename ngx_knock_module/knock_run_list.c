@@ -12,7 +12,7 @@
 
 static size_t knock_run_newest(const knock_run_slice_t *slices,
     const size_t *taken, size_t nshards);
-static int knock_str_compare(const knock_str_t *one, const knock_str_t *two);
+static int knock_run_compare(const knock_str_t *one, const knock_str_t *two);
 static void knock_run_list_head(knock_buf_t *buf,
     const knock_run_slice_t *slices, size_t nshards);
 static void knock_run_list_cursor(knock_buf_t *buf,
@@ -148,7 +148,7 @@ knock_run_newest(const knock_run_slice_t *slices, const size_t *taken,
 
         run = &slices[i].runs[taken[i]];
 
-        if (best == NULL || knock_str_compare(&run->at, &best->at) > 0) {
+        if (best == NULL || knock_run_compare(&run->at, &best->at) > 0) {
             best = run;
             newest = i;
         }
@@ -161,7 +161,7 @@ knock_run_newest(const knock_run_slice_t *slices, const size_t *taken,
 /* times of RFC 3339 in UTC, of one length, are in order as text */
 
 static int
-knock_str_compare(const knock_str_t *one, const knock_str_t *two)
+knock_run_compare(const knock_str_t *one, const knock_str_t *two)
 {
     int     rc;
     size_t  len;
@@ -196,7 +196,7 @@ knock_run_list_head(knock_buf_t *buf, const knock_run_slice_t *slices,
         }
 
         if (oldest == NULL
-            || knock_str_compare(&slices[i].oldest, oldest) < 0)
+            || knock_run_compare(&slices[i].oldest, oldest) < 0)
         {
             oldest = &slices[i].oldest;
         }

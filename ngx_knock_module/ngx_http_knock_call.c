@@ -185,9 +185,9 @@ ngx_http_knock_call_conf(ngx_http_knock_group_t *group, u_char *token,
     conf->token.data = token;
     conf->token.len = (size_t) (last - token);
 
-    /* what is known now is newer than what was found at the shard */
-
     conf->any_version = group->begun;
+
+    /* what is known now may be newer than what was found at the shard */
 
     conf->ahead.len = 0;
     conf->ahead.data = group->ahead_data;

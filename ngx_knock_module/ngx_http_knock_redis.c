@@ -54,8 +54,7 @@ ngx_http_knock_redis_create(ngx_cycle_t *cycle,
 
     redis->buffer = ngx_palloc(pool, NGX_HTTP_KNOCK_REDIS_BUFFER_SIZE);
     if (redis->buffer == NULL) {
-        ngx_destroy_pool(pool);
-        return NULL;
+        goto failed;
     }
 
     server = NULL;
@@ -66,8 +65,7 @@ ngx_http_knock_redis_create(ngx_cycle_t *cycle,
 
     redis->node = ngx_http_knock_redis_node_create(redis, server);
     if (redis->node == NULL) {
-        ngx_destroy_pool(pool);
-        return NULL;
+        goto failed;
     }
 
     if (conf->mode == NGX_HTTP_KNOCK_REDIS_CLUSTER) {
@@ -77,9 +75,7 @@ ngx_http_knock_redis_create(ngx_cycle_t *cycle,
 
         redis->cluster = ngx_http_knock_redis_cluster_create(redis);
         if (redis->cluster == NULL) {
-            ngx_http_knock_redis_node_destroy(redis->node);
-            ngx_destroy_pool(pool);
-            return NULL;
+            goto failed;
         }
     }
 
@@ -89,9 +85,7 @@ ngx_http_knock_redis_create(ngx_cycle_t *cycle,
 
         redis->sentinel = ngx_http_knock_redis_sentinel_create(redis);
         if (redis->sentinel == NULL) {
-            ngx_http_knock_redis_node_destroy(redis->node);
-            ngx_destroy_pool(pool);
-            return NULL;
+            goto failed;
         }
     }
 
@@ -101,6 +95,16 @@ ngx_http_knock_redis_create(ngx_cycle_t *cycle,
     ngx_http_knock_redis_connect(redis->node);
 
     return redis;
+
+failed:
+
+    if (redis->node) {
+        ngx_http_knock_redis_node_destroy(redis->node);
+    }
+
+    ngx_destroy_pool(pool);
+
+    return NULL;
 }
 
 
