@@ -77,7 +77,7 @@ async function show(focus = true) {
   document.title = `${place.title} · ${environment.name} · Knock`
   main.setAttribute('aria-busy', 'true')
   const inside = main.contains(document.activeElement)
-  const late = setTimeout(() => main.replaceChildren(loading()), 150)
+  const late = setTimeout(() => signal.aborted || main.replaceChildren(loading()), 150)
 
   try {
     const { view } = await import(`./views/${place.name}.js`)

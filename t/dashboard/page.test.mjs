@@ -173,20 +173,63 @@ test('an error is shown, and can be tried again', async () => {
 test('every view says so when its part of the API fails', async () => {
   const page = await stand.page({ expected: /status of 503/ })
   const silent = []
+  let asking
+
+  // each answer names the view that asked, so that what the last one shows
+  // is not taken for what this one does
 
   await open(page, stand.dashboard, '#/sources')
   await page.route(/\/v1\/(?!environments$)/, (route) => route.fulfill({
     status: 503, contentType: 'application/json',
-    body: '{"error":{"code":"redis_unavailable","message":"Redis is away, try again"}}' }))
+    body: JSON.stringify({ error: { code: 'redis_unavailable', message: `Redis is away from ${asking}, try again` } }) }))
 
   for (const [name, hash] of VIEWS) {
+    asking = name
     await page.evaluate((hash) => { location.hash = hash }, `${hash}${hash.includes('?') ? '&' : '?'}again=${name}`)
-    await page.getByRole('alert').first().getByText('Redis is away, try again').waitFor({ timeout: 5000 })
-      .catch(() => silent.push(name))
+    await page.getByRole('alert').getByText(`Redis is away from ${name}, try again`).first().waitFor()
+      .catch((error) => silent.push(`${name}: ${error.message}`))
   }
 
   await page.context().close()
   assert.deepEqual(silent, [])
+})
+
+test('a view that was left while it loaded takes nothing from the next one', async () => {
+  const page = await stand.page()
+  const title = () => page.locator('main h1').textContent()
+  let answer
+  const held = new Promise((resolve) => { answer = resolve })
+
+  await page.clock.install()
+  await open(page, stand.dashboard, '#/sources')
+  await page.route('**/v1/environments/*/users*', async (route) => {
+    await held
+    await route.continue()
+  })
+
+  // the time stands still until the next one is there
+
+  await page.clock.pauseAt(Date.now() + 60000)
+
+  const asked = page.waitForRequest('**/v1/environments/*/users*')
+
+  await page.evaluate(() => { location.hash = '#/users' })
+  await asked
+  await page.evaluate(() => { location.hash = '#/workflows' })
+  await page.getByRole('link', { name: 'welcome' }).waitFor()
+
+  // past the moment at which the first would have said that it is loading
+
+  await page.clock.runFor(5000)
+  assert.equal(await title(), 'Workflows')
+
+  const answered = page.waitForResponse('**/v1/environments/*/users*')
+
+  answer()
+  await (await answered).finished()
+  await page.clock.runFor(5000)
+  assert.equal(await title(), 'Workflows')
+  await page.context().close()
 })
 
 test('what is deleted and changed elsewhere', async () => {
