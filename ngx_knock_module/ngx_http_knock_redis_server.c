@@ -21,7 +21,7 @@ ngx_http_knock_redis_is_at(ngx_http_knock_redis_node_t *node,
 
     return server->port == port
            && server->host.len == host->len
-           && ngx_strncmp(server->host.data, host->data, host->len) == 0;
+           && ngx_memcmp(server->host.data, host->data, host->len) == 0;
 }
 
 
