@@ -6,18 +6,24 @@ use warnings;
 
 use JSON::PP;
 use Knock::Api;
+use Knock::Shards qw(places shard_key);
 use Knock::Test;
 use Test::More;
 
-my $tag = 'knock:{development}:';
 my $most = 64;              # bytes of a collection's name
 my $codec = JSON::PP->new->utf8->canonical->allow_nonref;
 
+my ($shards) = $Knock::Api::Http =~ /knock_shards (\d+)/;
+
+$shards //= 1;
+
 # what an event may change besides whom it is about
 
-my @identified = map { "$tag$_" } qw(seen:0 seen:1 log:segment
-                                     catalogue:segment catalogue_info:segment);
-my @tracked = (@identified, "${tag}runs");
+my $home = 'knock:{development}:';
+my @places = map { "knock:{$_}:" } places('development', $shards);
+my @identified = ((map { ("${_}seen:0", "${_}seen:1") } $home, @places),
+                  map { "$home$_:segment" } qw(log catalogue catalogue_info));
+my @tracked = (@identified, map { "${_}runs" } @places);
 
 my @good = (
     'plain', '{}', '}{', 'a{b}c', '{production}:user:u1', 'x}:runs', '}:runs',
@@ -71,7 +77,7 @@ my %nobody = (
     'cancellation key' => [\@tracked, sub {
         track(qq(["bystander"],"comment":{"id":$_[0]})) }],
     'property' => [\@tracked, sub { track(qq(["bystander"],$_[0]:1)) }],
-    'trait' => [[@identified, "${tag}user:bystander"], sub {
+    'trait' => [[@identified, user('bystander')], sub {
         qq({"type":"identify","userId":"bystander","traits":{$_[0]:{$_[0]:1}}})
     }],
 );
@@ -104,6 +110,10 @@ sub begin {
     }
 
     post(track('[{"collection":"c","id":"x"},{"collection":"c","id":"u1"}]'));
+
+    # each shard has the version of what is live by its first event
+
+    post(track('[' . join(',', map { qq({"id":"first $_"}) } 1 .. 20) . ']'));
     redis('SET', $_, 'not ours') for 'u1', 'user:u1', 'runs', '{}', '*', ':';
 
     $before = snapshot();
@@ -217,8 +227,9 @@ sub by_the_api {
 # Every key of an environment hashes by its tag, whatever follows.
 
 sub unsealed {
-    my @untagged = grep { !/^knock:\{(?:development|production|\@)\}:/ }
-                   keys %{ snapshot() };
+    my @untagged =
+        grep { !m{^knock:\{(?:(?:development|production)(?:/[0-4])?|\@)\}:} }
+        keys %{ snapshot() };
 
     is_deeply [sort @untagged], ['*', ':', 'runs', 'u1', 'user:u1', '{}'],
               'no key is outside of its environment';
@@ -281,7 +292,7 @@ sub snapshot {
 }
 
 
-sub user { return $tag . 'user:' . octets($_[0]) }
+sub user { return key_of($_[0], 'user:' . octets($_[0])) }
 
 
 sub object {
@@ -291,7 +302,16 @@ sub object {
     $collection =~ s/:/%3A/g;
 
     return user($id) if $collection eq '$users';
-    return $tag . 'object:' . octets("$collection:$id");
+    return key_of($id, 'object:' . octets("$collection:$id"));
+}
+
+
+# The key with this name where all stands that is of this id.
+
+sub key_of {
+    my ($id, $name) = @_;
+
+    return shard_key('development', octets($id), $shards, $name);
 }
 
 
