@@ -142,13 +142,23 @@ reply_whole(const uint8_t *data, size_t size, redisReply **whole)
 }
 
 
-/* hiredis would take 16 GB for an array that is announced */
+/* hiredis would take 16 GB for an array that is announced, at any depth */
 
 static void *
 reply_array(const redisReadTask *task, ngx_http_knock_redis_nelts_t n)
 {
-    return n > NGX_HTTP_KNOCK_REDIS_MAX_ARRAY ? NULL
-                                              : hiredis.createArray(task, n);
+    size_t                depth;
+    const redisReadTask  *outer;
+
+    depth = 0;
+
+    for (outer = task; outer; outer = outer->parent) {
+        depth++;
+    }
+
+    return n > NGX_HTTP_KNOCK_REDIS_MAX_ARRAY
+           || depth > NGX_HTTP_KNOCK_REDIS_MAX_DEPTH
+           ? NULL : hiredis.createArray(task, n);
 }
 
 
@@ -167,22 +177,51 @@ reply_piece(uint32_t *seed, size_t left)
 static void
 reply_same(const redisReply *a, const redisReply *b)
 {
-    size_t  i;
+    size_t  i, tag;
 
     check(a->type == b->type);
 
+    tag = 0;
+
     switch (a->type) {
+
+#if (HIREDIS_MAJOR >= 1)
+
+    case REDIS_REPLY_VERB:
+
+        /* hiredis takes "txt:" off it */
+
+        tag = 4;
+
+        /* fall through */
+
+    case REDIS_REPLY_DOUBLE:
+    case REDIS_REPLY_BIGNUM:
+
+#endif
 
     case REDIS_REPLY_STRING:
     case REDIS_REPLY_STATUS:
     case REDIS_REPLY_ERROR:
-        check(a->len == b->len && memcmp(a->str, b->str, a->len) == 0);
+        check(a->len + tag == b->len
+              && memcmp(a->str, b->str + tag, a->len) == 0);
         check(b->str[b->len] == '\0');
         break;
+
+#if (HIREDIS_MAJOR >= 1)
+    case REDIS_REPLY_BOOL:
+#endif
 
     case REDIS_REPLY_INTEGER:
         check(a->integer == b->integer);
         break;
+
+#if (HIREDIS_MAJOR >= 1)
+    case REDIS_REPLY_MAP:
+    case REDIS_REPLY_SET:
+    case REDIS_REPLY_PUSH:
+    case REDIS_REPLY_ATTR:
+#endif
 
     case REDIS_REPLY_ARRAY:
         check(a->elements == b->elements);
