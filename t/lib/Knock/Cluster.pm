@@ -201,10 +201,11 @@ sub agreed {
 
 
 # Moves a key's slot with all it holds from the node that has it to this one.
-# `between` is called when the slot is on its way, before the keys are moved.
+# When the slot is on its way `before` is called, while it holds its keys, and
+# `behind`, when they have been moved.
 
 sub move_slot {
-    my ($self, $key, $to, $between) = @_;
+    my ($self, $key, $to, $before, $behind) = @_;
 
     my $from = $self->owner($key);
     my $slot = ask($from, 'CLUSTER', 'KEYSLOT', $key);
@@ -212,7 +213,7 @@ sub move_slot {
     ask($to, 'CLUSTER', 'SETSLOT', $slot, 'IMPORTING', $from->{id});
     ask($from, 'CLUSTER', 'SETSLOT', $slot, 'MIGRATING', $to->{id});
 
-    $between->() if $between;
+    $before->() if $before;
 
     while (1) {
         my $keys = ask($from, 'CLUSTER', 'GETKEYSINSLOT', $slot, 100);
@@ -221,6 +222,8 @@ sub move_slot {
         ask($from, 'MIGRATE', '127.0.0.1', $to->{port}, '', 0, 5000,
             'KEYS', @$keys);
     }
+
+    $behind->() if $behind;
 
     # the new owner first, so that there is one all the time; the others would
     # hear of it a little later

@@ -9,6 +9,8 @@ use warnings;
 use Chaos::Child;
 use Chaos::Topology::Cluster;
 
+use constant HALFWAY => 0.3;    # seconds, a slot that is moved
+
 my %base = (rate => 200);
 
 our @Scenarios = (
@@ -16,7 +18,7 @@ our @Scenarios = (
         %base,
         name => 'cluster-moved',
         does => 'eight slots of the environment are moved from master to '
-                . 'master, one after the other',
+                . 'master, one after the other, each of them 0.6 s on its way',
         topology => sub { Chaos::Topology::Cluster->start(replicas => 0) },
         fault => \&moved,
     },
@@ -54,13 +56,20 @@ sub moved {
         my ($to) = grep { $_ != $from } $topology->masters;
         my $child = Chaos::Child->start(sub {
             $_->forget for $topology->nodes;
-            $topology->move($tag, $to);
+            $topology->move($tag, $to, HALFWAY);
         });
 
         $run->until('the slot to be moved', sub { $child->ended });
         $run->until('it to be there', sub { $topology->holder($tag) == $to });
         $run->served;
         $run->pause(0.5);
+    }
+
+    for my $code (qw(MOVED ASK TRYAGAIN)) {
+        my $n = $topology->errors($code);
+
+        $run->must($n, "no node has answered $code");
+        $run->note(lc $code, $n);
     }
 }
 

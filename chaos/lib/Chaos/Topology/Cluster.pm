@@ -8,7 +8,7 @@ use warnings;
 
 use parent 'Chaos::Topology';
 
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 use Chaos::Node;
 use Knock::Cluster;
@@ -89,10 +89,23 @@ sub settled {
 }
 
 
-sub move {
-    my ($self, $tag, $to) = @_;
+# Moves a tag's slot; for so many seconds it is on its way with all it holds
+# where it was, and for so many with all of it where it will be.
 
-    $self->{cluster}->move_slot($tag, $to->{server});
+sub move {
+    my ($self, $tag, $to, $seconds) = @_;
+
+    $self->{cluster}->move_slot($tag, $to->{server},
+                                (sub { sleep $seconds }) x 2);
+}
+
+
+# How often the nodes have answered by this error.
+
+sub errors {
+    my ($self, $code) = @_;
+
+    return $self->{cluster}->errors($code);
 }
 
 
