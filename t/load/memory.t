@@ -23,6 +23,7 @@ use constant {
     CONNECTIONS => 4,
     USERS       => 1000,
     PARTS       => 5,
+    ROUND       => 50,          # requests between two looks at the memory
     GROWTH      => 512,         # kB that a worker may grow after the first part
 };
 
@@ -54,22 +55,20 @@ my $started = time;
 
 for my $part (1 .. PARTS) {
     my $requests = $EVENTS / BATCH / PARTS;
-    my $most = 0;
+    my @samples;
 
     # a part in rounds, so that not all its bodies are in memory at a time
     while ($requests > 0) {
-        my $n = $requests > 100 ? 100 : $requests;
+        my $n = $requests > ROUND ? ROUND : $requests;
 
         send_round($n);
         $requests -= $n;
-
-        # what a call took may or may not have gone back at this moment: the
-        # most of a part is what can be compared
-        my $now = rss($worker);
-        $most = $now if $now > $most;
+        push @samples, rss($worker);
     }
 
-    push @rss, $most;
+    # What calls took may or may not have gone back at a moment, and now and
+    # then many meet: the one in the middle moves only with all of them.
+    push @rss, (sort { $a <=> $b } @samples)[@samples / 2];
     push @descriptors, descriptors($worker);
 
     note sprintf '%d events, %d kB, %d descriptors',

@@ -236,6 +236,28 @@ sub move_slot {
             return $self->owner_by($node, $slot) == $to;
         });
     }
+
+    # One that does not know how new its claim is would, as the next owner,
+    # give way to an old message of it, and forget all that is in the slot.
+
+    my $epoch = epoch($to, $to);
+
+    wait_for('all to know of the new epoch', sub {
+        return !grep { epoch($_, $to) != $epoch }
+               grep { !$_->{killed} } $self->nodes;
+    });
+}
+
+
+# The epoch of another node's configuration, as a node knows it.
+
+sub epoch {
+    my ($node, $other) = @_;
+
+    my ($epoch) = ask($node, 'CLUSTER', 'NODES')
+                  =~ /^$other->{id} (?:\S+ ){5}(\d+)/m;
+
+    return $epoch;
 }
 
 
