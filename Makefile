@@ -2,7 +2,7 @@
 # make demo      shows the module at work; goes on serving until make stop
 # make test      runs every test; ends with "N passed, N failed"
 # make bench     how fast it is, beside its peers and ceilings (ten minutes)
-# make chaos     faults under load, with a ledger for each (three minutes)
+# make chaos     faults under load, with a ledger for each (six minutes)
 # make fuzz      libFuzzer on what reads foreign bytes (40 minutes)
 # make lint      the compiler's, clang-tidy's and other tools' opinions
 # make asan      the tests under an nginx with ASan and UBSan

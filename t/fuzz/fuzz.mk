@@ -21,11 +21,10 @@ FUZZ_NGX    := $(addprefix -isystem build/nginx/src/,core event event/modules \
                  event/quic http http/modules os/unix) \
                -isystem build/nginx/objs \
                -Wno-unused-parameter
-FUZZ_REPLY  := fuzz_reply.o ngx_http_knock_redis_object.o
-FUZZ_CLUSTER := fuzz_cluster.o \
-               $(addprefix ngx_http_knock_redis_,object.o slots.o redirect.o)
-FUZZ_REDIS  := $(addprefix build/fuzz/obj/,$(sort $(FUZZ_REPLY) \
-               $(FUZZ_CLUSTER)))
+FUZZ_REDIS  := $(addprefix build/fuzz/obj/ngx_http_knock_redis_,object.o \
+                 slots.o redirect.o)
+FUZZ_NGX_O  := build/fuzz/obj/fuzz_reply.o build/fuzz/obj/fuzz_cluster.o \
+               $(FUZZ_REDIS)
 FUZZ_SHARED := $(addprefix build/fuzz/obj/,begin.o live.o strict.o)
 
 .PHONY: fuzz fuzz-build fuzz-corpus deps-fuzz
@@ -54,15 +53,15 @@ build/fuzz/obj/%.o: t/fuzz/%.c t/fuzz/fuzz.mk | build/fuzz/compiler
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_SAN) -c -o $@ $<
 
-$(FUZZ_REDIS): FUZZ_CFLAGS += $(FUZZ_NGX)
-$(FUZZ_REDIS): build/nginx/objs/Makefile
+$(FUZZ_NGX_O): FUZZ_CFLAGS += $(FUZZ_NGX)
+$(FUZZ_NGX_O): build/nginx/objs/Makefile
 
 build/fuzz/libknock.a: $(PURE:ngx_knock_module/%.c=build/fuzz/obj/%.o)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-build/fuzz/reply: $(FUZZ_REPLY:%=build/fuzz/obj/%)
-build/fuzz/cluster: $(FUZZ_CLUSTER:%=build/fuzz/obj/%)
+build/fuzz/reply: build/fuzz/obj/ngx_http_knock_redis_object.o
+build/fuzz/cluster: $(FUZZ_REDIS)
 
 build/fuzz/%: build/fuzz/obj/fuzz_%.o $(FUZZ_SHARED) build/fuzz/libknock.a
 	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -o $@ \

@@ -70,6 +70,12 @@ sub start {
 
 sub nodes { return @{ $_[0]{nodes} } }
 
+
+# Those that have not been killed.
+
+sub running { return grep { !$_->{killed} } $_[0]->nodes }
+
+
 sub urls {
     my ($self) = @_;
 
@@ -100,7 +106,7 @@ sub command {
 sub owner {
     my ($self, $key) = @_;
 
-    my ($node) = grep { !$_->{killed} } $self->nodes;
+    my ($node) = $self->running;
 
     return $self->owner_by($node, ask($node, 'CLUSTER', 'KEYSLOT', $key))
            // die "no node has the slot of $key\n";
@@ -182,7 +188,7 @@ sub wait_until_agreed {
 sub agreed {
     my ($self, $replicas) = @_;
 
-    my @nodes = grep { !$_->{killed} } $self->nodes;
+    my @nodes = $self->running;
 
     for my $node (@nodes) {
         my $seen = ask($node, 'CLUSTER', 'NODES');
@@ -230,7 +236,7 @@ sub move_slot {
 
     ask($to, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id});
 
-    for my $node (grep { !$_->{killed} } $self->nodes) {
+    for my $node ($self->running) {
         wait_for('a node to know the new owner', sub {
             eval { ask($node, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id}) };
             return $self->owner_by($node, $slot) == $to;
@@ -243,8 +249,7 @@ sub move_slot {
     my $epoch = epoch($to, $to);
 
     wait_for('all to know of the new epoch', sub {
-        return !grep { epoch($_, $to) != $epoch }
-               grep { !$_->{killed} } $self->nodes;
+        return !grep { epoch($_, $to) != $epoch } $self->running;
     });
 }
 
@@ -268,7 +273,7 @@ sub errors {
 
     my $n = 0;
 
-    for my $node (grep { !$_->{killed} } $self->nodes) {
+    for my $node ($self->running) {
         my ($count) = ask($node, 'INFO', 'errorstats')
                       =~ /^errorstat_$code:count=(\d+)/m;
         $n += $count // 0;

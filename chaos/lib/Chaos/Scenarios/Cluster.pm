@@ -9,7 +9,8 @@ use warnings;
 use Chaos::Child;
 use Chaos::Topology::Cluster;
 
-use constant HALFWAY => 0.3;    # seconds, a slot that is moved
+# seconds, before the keys of a slot that is moved, and again behind them
+use constant HALFWAY => 0.3;
 
 my %base = (rate => 200);
 
