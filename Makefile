@@ -29,7 +29,7 @@ test-runner  ?= auto
 # not NGINX itself: nginx takes that for sockets that it inherits
 
 export KNOCK_NGINX = $(NGINX)
-export REDIS_SERVER PORT
+export REDIS_SERVER PORT LISTEN
 unexport NGINX
 
 MODULE  := build/ngx_knock_module.so

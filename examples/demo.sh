@@ -6,15 +6,18 @@
 #   demo.sh start       leaves both serving
 #   demo.sh stop
 #
-# PORT (8080), REDIS_SERVER and KNOCK_NGINX say which to use.
+# PORT (8080), REDIS_SERVER and KNOCK_NGINX say which to use, RUN another folder
+# than run/.  All of it listens on loopback; with LISTEN, an address of this
+# machine or 0.0.0.0, the endpoints' URLs are reached there as well.
 
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 
 root=$PWD
-run=$root/run
+run=${RUN:-$root/run}
 port=${PORT:-8080}
+listen=${LISTEN:+$LISTEN:$port}
 redis_server=${REDIS_SERVER:-redis-server}
 nginx=${KNOCK_NGINX:-/usr/sbin/nginx}
 api=http://127.0.0.1:$port/v1
@@ -82,6 +85,7 @@ start_servers() {
     printf %s "$key" | sha256sum | cut -d ' ' -f 1 > "$run/api-keys"
 
     sed -e "s,@USER@,$user," -e "s,@RUN@,$run,g" -e "s,@PORT@,$port," \
+        -e "s,@LISTEN@,${listen:-unix:$run/endpoints.sock}," \
         -e "s,@MODULE@,$root/build/ngx_knock_module.so," \
         -e "s,@ROOT@,$root," \
         examples/nginx.conf > "$run/nginx.conf"
@@ -192,6 +196,8 @@ start)
     echo "Page:   http://127.0.0.1:$port/dashboard/ with the API key $key"
     echo "API:    curl -H 'Authorization: Bearer $key' $api/sources"
     echo "Redis:  redis-cli -s $run/redis.sock"
+    [ -z "$listen" ] \
+        || echo "Listening to others at $listen: for endpoints' URLs alone"
     echo "until   make stop"
     ;;
 

@@ -40,7 +40,8 @@ export async function start() {
       .replaceAll('@MODULE@', MODULE)
       .replaceAll('@RUN@', dir)
       .replaceAll('@ROOT@', ROOT)
-      .replaceAll('@PORT@', `127.0.0.1:${port}`))
+      .replaceAll('@LISTEN@', `unix:${dir}/endpoints.sock`)
+      .replaceAll('@PORT@', port))
 
   async function stop() {
     await browser?.close()

@@ -33,6 +33,7 @@ _EOC_
 #   main     text for the top of the file
 #   events   text for the events block
 #   listen   parameters of the listen directive, after the address
+#   access   of the access_log directive, default off
 #   workers  default 1
 #   level    of the error log, default info
 
@@ -148,7 +149,7 @@ sub write_conf {
         $c->{main} // '',
         'events {', $c->{events} // '', '}',
         'http {',
-        'access_log off;',
+        'access_log ' . ($c->{access} // 'off') . ';',
         (map { "${_}_temp_path $dir/$_;" }
              qw(client_body proxy fastcgi uwsgi scgi)),
         $c->{redis} ? "knock_redis unix:$c->{redis}{socket};" : '',
