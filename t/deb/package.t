@@ -50,6 +50,7 @@ my $deb = builds();
 
 asks_for($deb);
 holds($deb);
+places();
 loads();
 lives($deb);
 
@@ -92,21 +93,12 @@ sub holds {
     system('dpkg-deb', '-x', $deb, "$dir/files") == 0
         or BAIL_OUT("$deb cannot be unpacked");
 
-    my @files = map { s,^\Q$dir\E/files/,,r }
-                split /\n/, `find '$dir/files' ! -type d`;
-    my %files = map { $_ => 1 } @files;
+    my @files = found("$dir/files");
 
-    ok $files{$_}, $_ for
-        'usr/lib/nginx/modules/ngx_knock_module.so',
-        'usr/share/nginx/modules-available/mod-http-knock.conf',
-        SHARED . '/redis-schema/knock.lua',
-        SHARED . '/redis-schema/run.schema.json',
-        SHARED . '/dashboard/index.html',
-        DOC . '/README.md', DOC . '/docs/api.md', DOC . '/copyright',
-        DOC . '/examples/site.conf', DOC . '/examples/events/identify.json';
+    # debhelper's own
+    my @own = grep { !m,^usr/share/doc/[^/]+/changelog\.gz$, } @files;
 
-    is join("\n", grep { !m,^usr/(lib/nginx/modules|share)/, } @files), '',
-       'nothing lies elsewhere';
+    is_deeply(\@own, [ expected() ], 'it has these files and no others');
 
     is slurp("$dir/files/@{[SHARED]}/redis-schema/knock.lua"),
        slurp("$root/redis-schema/knock.lua"), 'the library is this one';
@@ -116,6 +108,60 @@ sub holds {
 
     like `readelf -dW '$dir/files/usr/lib/nginx/modules/ngx_knock_module.so'`,
          qr/\bNOW\b/, 'the module is hardened';
+}
+
+
+# All files and links of a folder, by their paths in it.
+
+sub found {
+    my ($folder) = @_;
+
+    return sort map { s,^\Q$folder\E/,,r }
+           split /\n/, `find '$folder' ! -type d`;
+}
+
+
+# What the package is to have: the module, and of the source what is for those
+# who use it.
+
+sub expected {
+    my %from = (
+        SHARED . '/dashboard'    => 'dashboard',
+        SHARED . '/redis-schema' => 'redis-schema',
+        DOC . '/docs'            => 'docs',
+        DOC . '/examples'        => 'examples',
+    );
+
+    my @files = map { my $to = $_;
+                      map { "$to/$_" } found("$root/$from{$to}") } keys %from;
+
+    # the demonstration takes the source
+    my %left_out = map { (DOC . "/examples/$_" => 1) } qw(demo.sh nginx.conf);
+
+    return sort 'usr/lib/nginx/modules/ngx_knock_module.so',
+           'usr/share/nginx/modules-available/mod-http-knock.conf',
+           (map { DOC . "/$_" } qw(README.md copyright LICENSE dashboard
+                                   redis-schema)),
+           grep { !$left_out{$_} } @files;
+}
+
+
+# The folders of the package that its pages and examples name are there.
+
+sub places {
+    my %named;
+
+    for my $file (grep { m,^\Q@{[DOC]}\E/.*\.(?:md|conf|yaml)$, }
+                  found("$dir/files"))
+    {
+        $named{$_} = $file
+            for slurp("$dir/files/$file")
+                =~ m,(/usr/(?:share|lib)/[\w./-]*knock[\w./-]*[\w/]),g;
+    }
+
+    cmp_ok(scalar keys %named, '>', 1, 'pages name folders of the package');
+    is_deeply([ map { "$named{$_}: $_" } grep { !-e "$dir/files$_" }
+                sort keys %named ], [], 'which has them all');
 }
 
 
