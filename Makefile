@@ -144,9 +144,6 @@ build/unit/test_%: build/unit/test_%.o build/unit/libknock.a
 build/unit-asan/test_%: build/unit-asan/test_%.o build/unit-asan/libknock.a
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
-UNIT_BINS      := $(addprefix build/unit/,$(UNITS))
-UNIT_ASAN_BINS := $(addprefix build/unit-asan/,$(UNITS))
-
 .SECONDARY:
 
 -include $(wildcard build/unit/*.d build/unit-asan/*.d)
@@ -155,21 +152,29 @@ include t/hostile/hostile.mk
 
 # the unit tests alone, once, plain: `make unit`, `make unit UNITS=test_json`
 
-unit: $(UNIT_BINS)
+unit: $(UNITS:%=build/unit/%)
 	@t/run-tests --unit $(UNITS:%=t/unit/%.c)
 
 
-# the tests
+# the tests, and what they need beside the module: of those in TESTS, or all
 
-test: module deps-test bench-build fuzz-build hostile-build $(UNIT_BINS) \
-		$(UNIT_ASAN_BINS)
+FOLDERS    := bench fuzz hostile
+TEST_UNITS := $(UNITS)
+
+ifneq (,$(strip $(TESTS)))
+FOLDERS    := $(foreach i,$(FOLDERS),$(if $(filter t/$i/%,$(TESTS)),$i))
+TEST_UNITS := $(patsubst t/unit/%.c,%,$(filter t/unit/%.c,$(TESTS)))
+endif
+
+TEST_TOOLS := $(FOLDERS:%=%-build) $(TEST_UNITS:%=build/unit-asan/%)
+
+test: module deps-test $(TEST_TOOLS) $(TEST_UNITS:%=build/unit/%)
 	@t/run-tests --runner=$(test-runner) $(TESTS)
 
 
 # the fuzz targets have their sanitizers in any case: their corpora will do
 
-asan: deps-build deps-test deps-asan bench-build fuzz-build hostile-build \
-		$(UNIT_ASAN_BINS)
+asan: deps-build deps-test deps-asan $(TEST_TOOLS)
 	scripts/asan build/asan
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-0} \
 		t/run-tests --runner=$(test-runner) --asan=build/asan $(TESTS)

@@ -44,4 +44,19 @@ my $readme = slurp('README.md');
 same('directives', [ $module =~ /ngx_string\("(knock_\w+)"\),\n\s+NGX_/g ],
      [ $readme =~ /^#+ `?(knock_\w+)`?$/mg ]);
 
+# t/README.md has each file of the nginx layer, and tests that are there
+
+my %guarded = slurp('t/README.md') =~ /^\| `(\w+\.c)` \| (.*) \|$/mg;
+
+same('files of the nginx layer',
+     [ map { s/.*ngx_http_knock_//r }
+       glob 'ngx_knock_module/ngx_http_knock_*.c' ], [ keys %guarded ]);
+
+for my $file (sort keys %guarded) {
+    my @tests = $guarded{$file} =~ /`([^`]+)`/g;
+
+    cmp_ok(scalar @tests, '>', 0, "$file has a test");
+    is_deeply([ grep { !-e } @tests ], [], 'and each is there');
+}
+
 done_testing();
