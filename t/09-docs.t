@@ -1,4 +1,5 @@
 # docs/api.md: its examples are run, in their order, and answered as it says.
+# So is README's event.
 
 use strict;
 use warnings;
@@ -7,6 +8,7 @@ use JSON::PP;
 use Test::More;
 
 use Knock::Api;
+use Knock::Files qw(slurp);
 use Knock::Test;
 
 # what is another one with every run: ids, tokens, times, cursors
@@ -19,12 +21,11 @@ my $Varying = qr/\b(?: [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
 
 my $api = Knock::Api->start;
 my $json = JSON::PP->new->canonical->allow_nonref;
-my ($file) = grep { -f } map { "$_/docs/api.md" }
-             '.', __FILE__ =~ s{[^/]*$}{..}r;
+my ($root) = grep { -f "$_/docs/api.md" } '.', __FILE__ =~ s{[^/]*$}{..}r;
 my %now;                # as the file has it => as it is in this run
 my $n = 0;
 
-for my $example (examples($file)) {
+for my $example (examples("$root/docs/api.md")) {
     my ($request, $status, $body) = @$example;
     my ($line, $text) = split /\n/, $request, 2;
     my ($method, $path) = split ' ', $line;
@@ -48,8 +49,42 @@ for my $example (examples($file)) {
 
 cmp_ok $n, '>', 30, 'there are examples';
 
+readme();
+
 $api->end;
 done_testing();
+
+
+# README's event under its action is answered as it says, and puts its run.
+
+sub readme {
+    my ($synopsis) = slurp("$root/README.md") =~ /^(The URL to enter.*?)^## /ms;
+    my ($event, $action, $answer, $run) = $synopsis =~ /^( +\{.*?\n)\n/msg;
+
+    redis('FLUSHALL');
+
+    my $key = $json->decode($action)->{key};
+
+    for (['POST', '/sources', '{"key":"segment"}'],
+         ['PUT', '/workflows/new-comment', '{}'],
+         ['PUT', '/environments/development/users/sam10', '{}'],
+         ['PUT', "/actions/$key", $action], ['POST', '/commits', '{}'])
+    {
+        $api->call(@$_);
+    }
+
+    my $endpoint = $api->call(GET =>
+        '/sources/segment/environments/development')->{json};
+    my ($path) = $endpoint->{url} =~ m{^http://[^/]+(/.*)};
+
+    is normal($api->nginx->post($path, $event)->{body}), normal($answer),
+       "README's event is answered as it says";
+
+    my @runs = @{ redis('LRANGE', 'knock:{development}:runs', 0, -1) };
+
+    is scalar @runs, 1, 'makes one run';
+    is shown($runs[0]), shown($run), 'which is the one that it shows';
+}
 
 
 # The blocks of requests and answers: [request, status, body].
@@ -81,4 +116,16 @@ sub normal {
     return "no JSON: $text" unless defined $value;
 
     return $json->encode($value) =~ s/$Varying/*/gr;
+}
+
+
+# A run as README shows it: ids, which are derived, cut short, and at any time.
+
+sub shown {
+    my $run = $json->decode($_[0]);
+
+    s/^([0-9a-f]{8}-).*/$1.../ for @$run{qw(id trigger_id)};
+    delete $run->{enqueued_at};
+
+    return $json->encode($run);
 }
