@@ -3,6 +3,10 @@
 const BASE = new URL('../v1', document.baseURI).pathname
 const etags = new WeakMap()
 
+// what the API says of it is for programs
+const STALE = 'Somebody else has changed this since it was loaded, so nothing was changed now. '
+  + 'Load the page again to see it.'
+
 export class ApiError extends Error {
   constructor(status, code, message) {
     super(message)
@@ -75,7 +79,7 @@ export async function call(method, url, { query, body, match, signal } = {}) {
     const { code = 'error', message = `The server answered ${response.status}.` } = data?.error ?? {}
 
     if (response.status === 401) dispatchEvent(new Event('knock:unauthorized'))
-    throw new ApiError(response.status, code, message)
+    throw new ApiError(response.status, code, code === 'stale' ? STALE : message)
   }
 
   if (data && response.headers.get('ETag')) etags.set(data, response.headers.get('ETag'))
@@ -84,7 +88,7 @@ export async function call(method, url, { query, body, match, signal } = {}) {
 }
 
 export const get = (url, query, signal) => call('GET', url, { query, signal })
-export const post = (url, body = {}) => call('POST', url, { body })
+export const post = (url, body = {}, match) => call('POST', url, { body, match })
 export const put = (url, body, match) => call('PUT', url, { body, match })
 export const patch = (url, body, match) => call('PATCH', url, { body, match })
 export const remove = (url, match) => call('DELETE', url, { match })

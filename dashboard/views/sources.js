@@ -185,7 +185,7 @@ function endpointCard(context, endpoint, { key, name }) {
 
         if (sure) {
           await doing(event.target, async () => {
-            current = await post(`${url}/rotate`)
+            current = await post(`${url}/rotate`, {}, current)
             say(`${name} has a new URL. Enter it in Segment.`)
             draw()
           })

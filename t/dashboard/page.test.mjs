@@ -243,7 +243,7 @@ test('what is deleted and changed elsewhere', async () => {
   await stand.api('PUT', '/workflows/welcome', { name: 'Welcome!', definition: {} })
   await page.getByLabel('Name').fill('Hello')
   await page.getByRole('button', { name: 'Save workflow' }).click()
-  await page.getByText('is not what If-Match says').first().waitFor()
+  await page.getByText('Somebody else has changed this since it was loaded').first().waitFor()
 
   // a deletion is a change to commit
 
@@ -426,18 +426,36 @@ describe('lists of 10,000', () => {
     })
   }
 
-  test('the first paint of a long list takes less than a second', async (t) => {
+  test('a long list takes no more to be shown than a short one', async (t) => {
     const page = await stand.page()
 
-    await open(page, stand.dashboard, '#/events?source=busy')
-    await page.reload()
-    await page.locator('tbody tr').first().waitFor()
+    // the requests of a view, and its first paint: the least of three, in ms
+    async function shown(source) {
+      const paints = []
+      let requests
 
-    const paint = await page.evaluate(() =>
-      performance.getEntriesByName('first-contentful-paint')[0].startTime)
+      for (let n = 0; n < 3; n++) {
+        await open(page, stand.dashboard, `#/events?source=${source}`)
+        await page.reload()
+        await page.locator('tbody tr').first().waitFor()
+        await until(page, 'the paint', () => performance.getEntriesByName('first-contentful-paint').length)
 
-    t.diagnostic(`first contentful paint after ${Math.round(paint)} ms`)
-    assert.ok(paint < 1000, `${paint} ms`)
+        const seen = await page.evaluate(() => ({
+          paint: performance.getEntriesByName('first-contentful-paint')[0].startTime,
+          requests: performance.getEntriesByType('resource').length }))
+
+        paints.push(seen.paint)
+        requests = seen.requests
+      }
+
+      return { requests, paint: Math.min(...paints) }
+    }
+
+    const short = await shown('web-shop'), long = await shown('busy')
+
+    t.diagnostic(`first contentful paint after ${Math.round(short.paint)} and ${Math.round(long.paint)} ms`)
+    assert.equal(long.requests, short.requests)
+    assert.ok(long.paint < 4 * short.paint, `${long.paint} ms, ${short.paint} for a short one`)
     await page.context().close()
   })
 })

@@ -101,7 +101,7 @@ export async function start() {
       reducedMotion: 'reduce' })
     const page = await context.newPage()
 
-    page.setDefaultTimeout(15000)
+    page.setDefaultTimeout(30000)
     page.on('console', (message) => {
       // what the API refuses is logged by the browser itself
       if (['error', 'warning'].includes(message.type())

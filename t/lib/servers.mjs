@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 // Asks a condition until it holds; throws saying what was waited for.
-export async function waitFor(what, condition, seconds = 20) {
+export async function waitFor(what, condition, seconds = 60) {
   const end = Date.now() + seconds * 1000
 
   while (Date.now() < end) {

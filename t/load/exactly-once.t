@@ -91,7 +91,7 @@ sub reload_under_load {
     check();
 
     cmp_ok keys %generations, '>', 2, 'workers came and went';
-    ok eval { wait_for('old workers to go', sub { $nginx->workers == 2 }, 10) },
+    ok eval { wait_for('old workers to go', sub { $nginx->workers == 2 }) },
        '... and those of old configurations are gone';
 
     finish($nginx, $requests);
@@ -130,7 +130,7 @@ sub quit_under_load {
 
     waitpid $command, 0;
     is $?, 0, 'nginx -s quit';
-    ok eval { wait_for('nginx to end', sub { !$nginx->workers }, 10) },
+    ok eval { wait_for('nginx to end', sub { !$nginx->workers }) },
        'the workers end';
     is_deeply \%statuses, { 200 => $answers }, 'no answer but 200';
     is $load->count('cut'), 0, 'no answer is cut short';

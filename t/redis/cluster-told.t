@@ -86,7 +86,7 @@ sub serve {
     return wait_for($what, sub {
         $_->step(0.005) for @$nodes;
         return $code->();
-    }, 60);
+    });
 }
 
 
@@ -111,7 +111,7 @@ sub asks {
     wait_for("an answer $status", sub {
         $answer = answer($nginx, 'u', @nodes);
         return $answer->{status} == $status;
-    }, 60);
+    });
 
     return $answer;
 }

@@ -126,7 +126,7 @@ sub moves_under_load {
     wait_for('all to be applied', sub {
         @left = grep { post($env, undef, $_)->{status} != 200 } @left;
         return !@left;
-    }, 60);
+    });
 
     waitpid $pid, 0;
     is $?, 0, 'a slot moves to and fro';
@@ -229,7 +229,7 @@ sub follows_a_failover {
 
     wait_for('the replica to take over', sub {
         return post($env, undef, 'dead')->{status} == 200;
-    }, 60);
+    });
     has_taken_over($env, $replica);
     pass 'its replica has taken over';
 

@@ -87,7 +87,7 @@ sub asks {
         $http = undef;
 
         return $answer->{status} == $status;
-    }, 60);
+    });
 
     return $answer;
 }
@@ -99,7 +99,7 @@ sub says {
     wait_for("the log to say $what", sub {
         $_->step(0.005) for @fakes;
         return $nginx->log_text =~ $what;
-    }, 60);
+    });
 
     like $nginx->log_text, $what, 'logged';
 }

@@ -7,7 +7,8 @@ use Test::More;
 
 use Knock::Nginx;
 use Knock::Redis;
-use Knock::Sentinel qw(start_sentinels start_sentinel sentinel_urls);
+use Knock::Sentinel qw(start_sentinels start_sentinel wait_for_switch
+                       sentinel_urls);
 use Knock::Server qw(start_redis stop_process connect_redis free_port
                      wait_for configure);
 
@@ -48,7 +49,8 @@ sub switch {
     stop_process($master->{pid}, 'KILL');
 
     isnt post('c')->{status}, 200, 'no 200 while there is no master';
-    wait_for('the switch', sub { post('c')->{status} == 200 }, 60);
+    wait_for_switch($replica->{port}, @sentinels);
+    wait_for('a worker to follow', sub { post('c')->{status} == 200 });
     pass 'a worker follows a switch';
 
     for my $worker ($nginx->workers) {

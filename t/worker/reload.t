@@ -66,7 +66,7 @@ sub fifty_reloads {
 
         wait_for('new workers', sub {
             2 <= grep { !$old{$_} } $nginx->workers;
-        }, 60);
+        });
 
         $clients[3]->send(substr $text, -10);
         redis(qw(CLIENT UNPAUSE));
@@ -84,7 +84,7 @@ sub fifty_reloads {
 
         wait_for('old workers to end', sub {
             !grep { $old{$_} } $nginx->workers;
-        }, 60);
+        });
 
         $seen{$_} = 1 for $nginx->workers;
 
@@ -93,7 +93,7 @@ sub fifty_reloads {
         # each worker is connected, and nothing else is going on
         wait_for('the workers to connect', sub {
             "@{[connected()]}" eq "@{[sort $nginx->workers]}";
-        }, 60);
+        });
 
         push @of_master, descriptors($master);
         push @of_worker, [map { descriptors($_) } $nginx->workers];

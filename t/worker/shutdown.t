@@ -5,7 +5,6 @@ use strict;
 use warnings;
 
 use Test::More;
-use Time::HiRes qw(time);
 
 use Knock::HeldRedis;
 use Knock::Server qw(wait_for);
@@ -144,19 +143,17 @@ sub waiting_for_what_is_live {
 }
 
 
-# Pings, which are cancelable, keep nobody.
+# Pings, which are cancelable, keep nobody: neither until the next one is due nor
+# until one that is not answered is over.
 
 sub idle {
     my $fake = Knock::HeldRedis->new(unix => 1);
-    my $nginx = $fake->nginx(params => 'ping=10s');
+    my $nginx = $fake->nginx(params => 'ping=10m');
     my ($worker) = $nginx->workers;
     my ($conn) = $fake->open_conns;
-    my $since = time;
-
     kill 'QUIT', $nginx->pid;
-    $fake->wait_closed($conn, 8);
+    $fake->wait_closed($conn);
     wait_ended($fake, $worker, 'idle');
-    cmp_ok time - $since, '<', 8, 'idle: before the ping is due';
     clean($fake, $nginx, 'idle');
 
     # a ping that is never answered
@@ -168,13 +165,11 @@ sub idle {
         $pinged = 1;
         return '';
     });
-    $nginx = $fake->nginx(params => 'ping=20ms timeout=30s');
+    $nginx = $fake->nginx(params => 'ping=20ms timeout=10m');
     ($worker) = $nginx->workers;
     $fake->run_until('a ping', sub { $pinged });
-    $since = time;
     kill 'QUIT', $nginx->pid;
     wait_ended($fake, $worker, 'an unanswered ping');
-    cmp_ok time - $since, '<', 20, 'an unanswered ping: not after its limit';
     clean($fake, $nginx, 'an unanswered ping');
 }
 
@@ -228,7 +223,7 @@ sub never_answered {
 
 sub never_answered_in_time {
     my $fake = Knock::HeldRedis->new(unix => 1);
-    my $nginx = $fake->nginx(params => 'timeout=60s',
+    my $nginx = $fake->nginx(params => 'timeout=10m',
                              main => 'worker_shutdown_timeout 300ms;');
     my ($worker) = $nginx->workers;
     my $http = $nginx->new_client;
@@ -236,11 +231,9 @@ sub never_answered_in_time {
     $http->send(post('/in/dev', track('T')));
 
     my $call = $fake->call;
-    my $since = time;
 
     tell_workers($fake, $nginx, 'HUP', $worker);
     wait_ended($fake, $worker, 'worker_shutdown_timeout');
-    cmp_ok time - $since, '<', 30, 'worker_shutdown_timeout: in its time';
     $fake->wait_closed($call->{conn});
     clean($fake, $nginx, 'worker_shutdown_timeout');
 }
@@ -296,16 +289,13 @@ sub in_a_pause {
     $fake->down;
 
     my $nginx = Knock::Nginx->start(
-        http => $fake->directive('reconnect=30s reconnect_max=30s'));
+        http => $fake->directive('reconnect=10m reconnect_max=10m'));
     my ($worker) = $nginx->workers;
 
     wait_for('the log', sub { $nginx->log_text =~ /is away/ });
 
-    my $since = time;
-
     kill 'QUIT', $nginx->pid;
     wait_ended($fake, $worker, 'in a pause');
-    cmp_ok time - $since, '<', 14, 'in a pause: before it is over';
     clean($fake, $nginx, 'in a pause');
 }
 

@@ -178,7 +178,7 @@ sub join {
 sub wait_until_agreed {
     my ($self, $replicas) = @_;
 
-    wait_for('the cluster', sub { $self->agreed($replicas) }, 60);
+    wait_for('the cluster', sub { $self->agreed($replicas) });
 }
 
 

@@ -31,6 +31,7 @@ use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
 use Knock::Nginx;
+use Knock::Server qw(in_vain);
 use Knock::Server qw(wait_for);
 
 our @EXPORT = qw(post track full large_action large_track units events names applied
@@ -171,7 +172,7 @@ sub run_until {
         my $value = $code->();
         return $value if $value;
 
-        die "waited in vain for $what; ", $self->_state if time > $end;
+        return in_vain($what, $self->_state) if time > $end;
 
         $self->step(0.01);
     }

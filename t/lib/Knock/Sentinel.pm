@@ -13,7 +13,8 @@ use Knock::HeldRedis;
 use Knock::Redis;
 use Knock::Server qw(start_process free_port wait_for);
 
-our @EXPORT_OK = qw(start_sentinels start_sentinel fake_sentinel sentinel_urls);
+our @EXPORT_OK = qw(start_sentinels start_sentinel wait_for_switch
+                    fake_sentinel sentinel_urls);
 
 
 # Starts `n` Sentinels that watch the master "knock" at a port of 127.0.0.1,
@@ -52,7 +53,8 @@ sub start_sentinel {
     open my $out, '>', "$dir/sentinel.conf" or die "$dir: $!\n";
     print {$out} "port $port\nbind 127.0.0.1\ndir $dir\n",
         "sentinel monitor knock 127.0.0.1 $o{master} $quorum\n",
-        "sentinel down-after-milliseconds knock 1500\n", $o{conf} // '';
+        "sentinel down-after-milliseconds knock 1500\n",
+        "sentinel failover-timeout knock 10000\n", $o{conf} // '';
     close $out or die "$dir: $!\n";
 
     my $pid = start_process("$dir/log",
@@ -69,6 +71,23 @@ sub start_sentinel {
                         ASK-PERIOD 300 PUBLISH-PERIOD 500));
 
     return { pid => $pid, port => $port, dir => $dir };
+}
+
+
+# Waits until all of them name another server as the master.  A vote that fails,
+# as it may on a busy machine, is followed by another one.
+
+sub wait_for_switch {
+    my ($port, @sentinels) = @_;
+
+    for my $sentinel (@sentinels) {
+        wait_for("the Sentinels to name the server at port $port", sub {
+            my $named = Knock::Redis->new("127.0.0.1:$sentinel->{port}")
+                ->command(qw(SENTINEL GET-MASTER-ADDR-BY-NAME knock));
+
+            return $named->[1] == $port;
+        }, 300);
+    }
 }
 
 

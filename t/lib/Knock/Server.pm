@@ -16,10 +16,13 @@ use Time::HiRes qw(sleep time);
 use Knock::Redis;
 
 our @EXPORT_OK = qw(start_redis start_process stop_process is_running
-                    descendants free_port wait_for connect_redis
+                    descendants free_port wait_for in_vain connect_redis
                     configure);
 
-use constant IN_VAIN => 3;      # waits of one file that others follow
+use constant {
+    PATIENCE => 60,         # seconds
+    IN_VAIN  => 3,          # waits in vain of one file that it goes on after
+};
 
 my $in_vain = 0;
 my %children;       # pid => 1, of this process only
@@ -37,15 +40,14 @@ sub free_port {
 }
 
 
-# Calls the code until it gives a true value, which is returned.  After `seconds`
-# (default 20) it dies saying what was waited for.  A test file that waits in
-# vain, in no eval of its own, has failed a test instead, so that those behind
-# it run; not for ever, though.
+# Calls the code until it gives a true value, which is returned; after `seconds`
+# (PATIENCE) it has waited in vain.  A condition that holds is seen at once, so
+# that the time is no measure of a machine.
 
 sub wait_for {
     my ($what, $code, $seconds) = @_;
 
-    my $end = time + ($seconds // 20);
+    my $end = time + ($seconds // PATIENCE);
 
     while (time < $end) {
         my $value = eval { $code->() };
@@ -53,12 +55,25 @@ sub wait_for {
         sleep 0.02;
     }
 
+    return in_vain($what);
+}
+
+
+# What a function that waits ends with: it dies saying what was waited for.
+# Where a test file waits, in no eval of its own, a test has failed instead, so
+# that those behind it run; not for ever, though.
+
+sub in_vain {
+    my ($what, $more) = @_;
+
     my $said = "waited in vain for $what";
 
-    die "$said\n" if caller ne 'main' || !$INC{'Test/More.pm'} || _guarded()
-                      || ++$in_vain > IN_VAIN;
+    die $said, $more ? "; $more" : "\n"
+        if caller(1) ne 'main' || !$INC{'Test/More.pm'} || _guarded()
+           || ++$in_vain > IN_VAIN;
 
     Test::More->builder->ok(0, $said);
+    Test::More->builder->diag($more) if $more;
 
     return;
 }
@@ -67,7 +82,7 @@ sub wait_for {
 # Whether the test file has an eval { } around this.
 
 sub _guarded {
-    for (my $i = 1; my @frame = caller $i; $i++) {
+    for (my $i = 2; my @frame = caller $i; $i++) {
         return 1 if $frame[0] eq 'main' && $frame[3] eq '(eval)'
                     && !defined $frame[6];
     }
