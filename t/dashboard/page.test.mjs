@@ -82,6 +82,23 @@ describe('accessibility', { concurrency: 2 }, () => {
     })
   }
 
+  test('a list that is being loaded can be read', async () => {
+    const page = await stand.page()
+    const found = []
+
+    await open(page, stand.dashboard, '#/events?source=web-shop')
+    await page.route(/\/events\?/, () => {})
+    await until(page, 'the next look at the list', () => document.querySelector('.page[aria-busy]'))
+
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme })
+      found.push(...await violations(page, colorScheme, COLOURS))
+    }
+
+    await page.context().close()
+    assert.deepEqual(found, [])
+  })
+
   test('the checker does find what is wrong', async () => {
     const page = await stand.page()
 
