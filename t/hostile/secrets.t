@@ -27,6 +27,7 @@ my $nginx = $api->nginx;
 received();
 refused();
 spoilt();
+broken();
 given_up();
 called();
 without_redis();
@@ -132,6 +133,96 @@ sub spoilt {
          'and no more where it was redirected to';
     like $log, qr/too large .*, request: "POST \/other\/place HTTP\/1\.1"/,
          'and all of requests to others';
+}
+
+
+# Heads that nginx does not take, or leaves a part of, and quotes.
+
+sub broken {
+    my $key = $secrets{'API key'};
+    my $long = 'x' x 40_000;
+
+    # what it says, the request's line, further lines
+
+    my @heads = (
+        ['duplicate header line', "GET /v1/sources HTTP/1.1",
+         ("Authorization: Bearer $key") x 2],
+        ['duplicate header line', "GET /v1/sources HTTP/1.1",
+         'Authorization: Bearer x', "Authorization: $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Authorization : Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Authori zation: Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Api_Key: Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1', 'Authorization:',
+         "  Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Authorization: Bearer $key\0"],
+        ['too long header line', 'GET /v1/sources HTTP/1.1',
+         "Authorization: Bearer $key$long"],
+
+        (map { ['Content-Length', "POST $in HTTP/1.1", @$_] }
+             ['Content-Length: x'], ['Content-Length: -1'],
+             ['Content-Length: 99999999999999999999'], ['Content-Length: 1 2'],
+             ['Content-Length: 1', 'Transfer-Encoding: chunked']),
+        ['duplicate header line', "POST $in HTTP/1.1",
+         'Content-Length: 1', 'Content-Length: 2'],
+        ['Transfer-Encoding', "POST $in HTTP/1.1", 'Transfer-Encoding: x'],
+        ['Transfer-Encoding', "POST $in HTTP/1.0",
+         'Transfer-Encoding: chunked'],
+        ['invalid header line', "POST $in HTTP/1.1",
+         "X-Signature : $secrets{'signing secret'}"],
+        ['client sent invalid', "POST $in HTTP/9.9"],
+        ['client sent invalid', "POST $in HTTP/1.1 x"],
+        ['client sent invalid', "p\0st $in HTTP/1.1"],
+        ['too long URI', "POST $in?$long HTTP/1.1"],
+        ['client sent invalid', "POST http://a:b:c/$in HTTP/1.1"],
+        ['TRACE', "TRACE $in HTTP/1.1"],
+        ['prematurely closed', "POST $in HTTP/1.1", undef],
+        ['prematurely closed', "POST $in", undef],
+    );
+
+    my $offset = -s $nginx->error_log;
+
+    for my $head (@heads) {
+        my ($says, @lines) = @$head;
+        my $ends = defined $lines[-1];
+        my $http = $nginx->new_client;
+
+        @lines = grep { defined } @lines;
+        splice @lines, 1, 0, 'Host: x' if $ends || @lines > 1;
+
+        eval {
+            $http->send(join("\r\n", @lines, $ends ? ('', '') : ()));
+            $http->rest if $ends;
+        };
+        $http->close;
+
+        my $shown = substr "@lines", 0, 60;
+
+        ok wait_for("a line that says $says", sub {
+            $nginx->log_text($offset) =~ /\Q$says\E.*\n/;
+        }), "$shown: is in the log";
+
+        $offset = -s $nginx->error_log;
+    }
+
+    # two at a time, so that one is read while the connection is opened
+
+    my $http = $nginx->new_client;
+
+    $http->send("GET /v1/sources HTTP/1.1\r\nHost: x\r\n"
+                . "Api_Key: $key\r\n\r\n" x 2);
+    is $http->answer->{status}, 401, 'a header that is none does no harm';
+
+    my $log = $nginx->log_text;
+
+    like $log, qr/sent[ ]duplicate[ ]header[ ]line:[ ]\(left[ ]out\)[ ]while[ ]
+                  reading[ ]client[ ]request[ ]headers,[ ]client:[ ][\d.]+,
+                  [ ]server:[ ],[ ]request:[ ]"GET[ ]\(a[ ]URL\)[ ]HTTP\/1.1",
+                  [ ]host:[ ]"x"$/mx,
+         'the log says what it may';
 }
 
 
