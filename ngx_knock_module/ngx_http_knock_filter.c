@@ -1,5 +1,6 @@
 
 #include "ngx_http_knock_metrics.h"
+#include "ngx_http_knock_send.h"
 #include "knock_answer.h"
 
 
@@ -11,6 +12,52 @@ static ngx_int_t ngx_http_knock_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_knock_filter_text(ngx_http_request_t *r,
     ngx_str_t *text);
+
+
+/* each status by the code that has it */
+
+static const struct {
+    knock_error_code_e   code;
+    const char          *message;
+} ngx_http_knock_refusals[] = {
+
+    { KNOCK_E_UNAUTHORIZED,
+      "a rule of nginx for this location asks for other credentials" },
+
+    { KNOCK_E_FORBIDDEN,
+      "a rule of nginx for this location keeps the request out: look for "
+      "deny, limit_except or auth_request there" },
+
+    { KNOCK_E_NOT_FOUND,
+      "a rule of nginx for this location says that there is nothing" },
+
+    { KNOCK_E_METHOD_NOT_ALLOWED,
+      "a rule of nginx for this location does not take this method" },
+
+    { KNOCK_E_REQUEST_TIMEOUT,
+      "the request did not arrive in time, send it again" },
+
+    { KNOCK_E_LENGTH,
+      "the body is longer than client_max_body_size allows: send smaller "
+      "batches or raise it" },
+
+    { KNOCK_E_UNSUPPORTED_MEDIA, "send JSON as application/json" },
+
+    { KNOCK_E_TOO_MANY_REQUESTS,
+      "there are more requests than nginx lets in here: send it again later" },
+
+    { KNOCK_E_BAD_GATEWAY,
+      "nginx answered this itself: send it again later" },
+
+    { KNOCK_E_SERVICE_UNAVAILABLE,
+      "nginx lets nothing, or no more than limit_req or limit_conn say, in "
+      "here: send it again later" },
+
+    { KNOCK_E_GATEWAY_TIMEOUT,
+      "nginx answered this itself: send it again later" },
+
+    { KNOCK_E_NONE, NULL }
+};
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -63,7 +110,9 @@ ngx_http_knock_header_filter(ngx_http_request_t *r)
         ngx_http_set_ctx(r, ctx, ngx_http_knock_module);
     }
 
-    if (ngx_http_knock_filter_text(r, &ctx->text) != NGX_OK) {
+    if (ngx_http_knock_filter_text(r, &ctx->text) != NGX_OK
+        || ngx_http_knock_add_headers(r, r->headers_out.status) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -129,31 +178,29 @@ ngx_http_knock_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 static ngx_int_t
 ngx_http_knock_filter_text(ngx_http_request_t *r, ngx_str_t *text)
 {
+    ngx_uint_t      i, status;
     knock_str_t     json, none = knock_null_string;
     knock_arena_t  *arena;
     knock_error_t   err;
 
-    switch (r->headers_out.status) {
+    status = r->headers_out.status;
 
-    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
-        (void) knock_error_set(&err, KNOCK_E_LENGTH,
-                               "the body is longer than client_max_body_size "
-                               "allows: send smaller batches or raise it");
-        break;
+    for (i = 0; ngx_http_knock_refusals[i].message; i++) {
+        if (knock_error_status(ngx_http_knock_refusals[i].code) == status) {
+            break;
+        }
+    }
 
-    case NGX_HTTP_UNSUPPORTED_MEDIA_TYPE:
-        (void) knock_error_set(&err, KNOCK_E_UNSUPPORTED_MEDIA,
-                               "send JSON as application/json");
-        break;
+    if (ngx_http_knock_refusals[i].message) {
+        (void) knock_error_set(&err, ngx_http_knock_refusals[i].code, "%s",
+                               ngx_http_knock_refusals[i].message);
 
-    default:
-        (void) knock_error_set(&err, r->headers_out.status
-                                     >= NGX_HTTP_INTERNAL_SERVER_ERROR
+    } else {
+        (void) knock_error_set(&err, status >= NGX_HTTP_INTERNAL_SERVER_ERROR
                                      ? KNOCK_E_INTERNAL
                                      : KNOCK_E_INVALID_REQUEST,
                                "nginx refused the request with %d: the "
-                               "server's error log says why",
-                               (int) r->headers_out.status);
+                               "server's error log says why", (int) status);
     }
 
     arena = knock_arena_create(NGX_HTTP_KNOCK_FILTER_ARENA);
