@@ -74,7 +74,7 @@ knock_api_etag(const unsigned char *p, const unsigned char *end,
         p++;
     }
 
-    if (end - p > 2 && p[0] == 'W' && p[1] == '/') {
+    if ((size_t) (end - p) > 2 && memcmp(p, "W/", 2) == 0) {
         p += 2;
     }
 

@@ -231,7 +231,7 @@ local function matches(if_match, text)
                                or string.find(',' .. tags .. ',',
                                               ',' .. tag .. ',', 1, true))
 
-        if not named == (negated == '') then
+        if named and negated == '!' or not named and negated == '' then
             return false
         end
     end
