@@ -12,17 +12,16 @@
 #define KNOCK_API_NO_ETAG  "-"
 
 
-static const unsigned char *knock_api_etag(const unsigned char *p,
-    const unsigned char *end, knock_str_t *etag);
+static size_t knock_api_etag(const knock_str_t *list, size_t i,
+    knock_str_t *etag);
 static int knock_api_is_etag(const knock_str_t *etag);
 
 
 void
 knock_api_condition(knock_buf_t *buf, const knock_str_t *value, int none)
 {
-    size_t                len;
-    knock_str_t           etag;
-    const unsigned char  *p, *end;
+    size_t       i, len;
+    knock_str_t  etag;
 
     if (buf->len != 0) {
         knock_buf_add_char(buf, ' ');
@@ -37,12 +36,10 @@ knock_api_condition(knock_buf_t *buf, const knock_str_t *value, int none)
         return;
     }
 
-    p = value->data;
-    end = p + value->len;
     len = buf->len;
 
-    while (p < end) {
-        p = knock_api_etag(p, end, &etag);
+    for (i = 0; i < value->len; /* void */ ) {
+        i = knock_api_etag(value, i, &etag);
 
         if (!knock_api_is_etag(&etag)) {
             continue;
@@ -61,36 +58,43 @@ knock_api_condition(knock_buf_t *buf, const knock_str_t *value, int none)
 }
 
 
-/* the next of a list, in quotes with W/ before them or without, or bare */
+/*
+ * The next of a list, from i on: in quotes with W/ before them or without, or
+ * bare.  Gives where it ends.
+ */
 
-static const unsigned char *
-knock_api_etag(const unsigned char *p, const unsigned char *end,
-    knock_str_t *etag)
+static size_t
+knock_api_etag(const knock_str_t *list, size_t i, knock_str_t *etag)
 {
-    int                   quoted;
-    const unsigned char  *first;
+    int             quoted;
+    size_t          first;
+    unsigned char  *p;
 
-    while (p < end && (*p == ' ' || *p == '\t' || *p == ',')) {
-        p++;
-    }
+    p = list->data;
 
-    if ((size_t) (end - p) > 2 && memcmp(p, "W/", 2) == 0) {
-        p += 2;
-    }
-
-    quoted = p < end && *p == '"';
-    first = p + quoted;
-
-    for (p = first; p < end; p++) {
-        if (quoted ? *p == '"' : *p == ',' || *p == ' ') {
+    while (p[i] == ' ' || p[i] == '\t' || p[i] == ',') {
+        if (++i == list->len) {
             break;
         }
     }
 
-    etag->data = (unsigned char *) first;
-    etag->len = quoted && p == end ? 0 : (size_t) (p - first);
+    if (list->len - i > 2 && memcmp(p + i, "W/", 2) == 0) {
+        i += 2;
+    }
 
-    return quoted && p < end ? p + 1 : p;
+    quoted = i < list->len && p[i] == '"';
+    i += quoted ? 1 : 0;
+
+    for (first = i; i < list->len; i++) {
+        if (quoted ? p[i] == '"' : p[i] == ',' || p[i] == ' ') {
+            break;
+        }
+    }
+
+    etag->data = p + first;
+    etag->len = quoted && i == list->len ? 0 : i - first;
+
+    return quoted && i < list->len ? i + 1 : i;
 }
 
 
@@ -115,18 +119,15 @@ int
 knock_api_condition_names(const knock_str_t *condition,
     const knock_str_t *etag)
 {
-    knock_str_t           one;
-    const unsigned char  *p, *end;
+    size_t       i;
+    knock_str_t  one;
 
     if (knock_str_is(condition, "*")) {
         return etag->len != 0;
     }
 
-    p = condition->data;
-    end = p + condition->len;
-
-    while (p < end) {
-        p = knock_api_etag(p, end, &one);
+    for (i = 0; i < condition->len; /* void */ ) {
+        i = knock_api_etag(condition, i, &one);
 
         if (knock_str_eq(&one, etag)) {
             return 1;
