@@ -8,7 +8,8 @@ use Digest::SHA qw(hmac_sha1_hex);
 use JSON::PP;
 use Knock::Api;
 use Knock::Files qw(slurp);
-use Knock::Server qw(wait_for);
+use Knock::H2;
+use Knock::Server qw(free_port wait_for);
 use Knock::Test;
 use Test::More;
 
@@ -20,6 +21,7 @@ my %secrets = (
 );
 
 my $in = "/integrations/receive/$secrets{token}";
+my $second = free_port();
 my @answers;
 my $api = start();
 my $nginx = $api->nginx;
@@ -64,6 +66,7 @@ sub start {
     my $started = Knock::Api->start(
         redis => undef,
         http => 'client_body_timeout 100ms; client_max_body_size 16m;'
+                . "server { listen 127.0.0.1:$second http2; }"
                 . "knock_redis redis://:$password\@127.0.0.1:"
                 . redis_server()->{port} . ' reconnect=10ms;',
         server => "location /metrics { knock_metrics; }\n"
@@ -191,7 +194,7 @@ sub broken {
         my $http = $nginx->new_client;
 
         @lines = grep { defined } @lines;
-        splice @lines, 1, 0, 'Host: x' if $ends || @lines > 1;
+        splice @lines, 1, 0, 'Host: x', 'Connection: close' if $ends || @lines > 1;
 
         eval {
             $http->send(join("\r\n", @lines, $ends ? ('', '') : ()));
@@ -215,6 +218,17 @@ sub broken {
     $http->send("GET /v1/sources HTTP/1.1\r\nHost: x\r\n"
                 . "Api_Key: $key\r\n\r\n" x 2);
     is $http->answer->{status}, 401, 'a header that is none does no harm';
+
+    # by HTTP/2, whose requests have logs of their own
+
+    my $h2 = Knock::H2->new($second);
+
+    $offset = -s $nginx->error_log;
+    $h2->send(headers(1, $in, 'content-length' => 'x', end => 1));
+    is $h2->answer(1)->{status}, 400, 'a length that is none';
+    ok wait_for('a line of that', sub {
+        $nginx->log_text($offset) =~ m{Length".*"POST \(a URL\) HTTP/2\.0"};
+    }), 'is in the log';
 
     my $log = $nginx->log_text;
 
