@@ -14,49 +14,44 @@ static ngx_int_t ngx_http_knock_filter_text(ngx_http_request_t *r,
     ngx_str_t *text);
 
 
-/* each status by the code that has it */
+/* each status by the code that has it, and why that may be */
 
 static const struct {
     knock_error_code_e   code;
-    const char          *message;
+    const char          *why;
 } ngx_http_knock_refusals[] = {
 
     { KNOCK_E_UNAUTHORIZED,
-      "a rule of nginx for this location asks for other credentials" },
+      "auth_basic or auth_request asks for other credentials" },
 
     { KNOCK_E_FORBIDDEN,
-      "a rule of nginx for this location keeps the request out: look for "
-      "deny, limit_except or auth_request there" },
+      "deny, limit_except or auth_request keeps it out of this location" },
 
-    { KNOCK_E_NOT_FOUND,
-      "a rule of nginx for this location says that there is nothing" },
+    { KNOCK_E_NOT_FOUND, "a rule for this location says that nothing is here" },
 
     { KNOCK_E_METHOD_NOT_ALLOWED,
-      "a rule of nginx for this location does not take this method" },
+      "a rule for this location does not take its method" },
 
-    { KNOCK_E_REQUEST_TIMEOUT,
-      "the request did not arrive in time, send it again" },
+    { KNOCK_E_REQUEST_TIMEOUT, "it did not come in time, send it again" },
 
     { KNOCK_E_LENGTH,
-      "the body is longer than client_max_body_size allows: send smaller "
+      "the body is longer than client_max_body_size allows, send smaller "
       "batches or raise it" },
 
     { KNOCK_E_UNSUPPORTED_MEDIA, "send JSON as application/json" },
 
     { KNOCK_E_TOO_MANY_REQUESTS,
-      "there are more requests than nginx lets in here: send it again later" },
+      "limit_req or limit_conn lets no more in, send it again later" },
 
-    { KNOCK_E_BAD_GATEWAY,
-      "nginx answered this itself: send it again later" },
+    { KNOCK_E_BAD_GATEWAY, "send it again later" },
 
     { KNOCK_E_SERVICE_UNAVAILABLE,
-      "nginx lets nothing, or no more than limit_req or limit_conn say, in "
-      "here: send it again later" },
+      "limit_req or limit_conn lets no more in, or the location is closed, "
+      "send it again later" },
 
-    { KNOCK_E_GATEWAY_TIMEOUT,
-      "nginx answered this itself: send it again later" },
+    { KNOCK_E_GATEWAY_TIMEOUT, "send it again later" },
 
-    { KNOCK_E_NONE, NULL }
+    { KNOCK_E_NONE, "the server's error log says why" }
 };
 
 
@@ -178,30 +173,29 @@ ngx_http_knock_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 static ngx_int_t
 ngx_http_knock_filter_text(ngx_http_request_t *r, ngx_str_t *text)
 {
-    ngx_uint_t      i, status;
-    knock_str_t     json, none = knock_null_string;
-    knock_arena_t  *arena;
-    knock_error_t   err;
+    ngx_uint_t           i, status;
+    knock_str_t          json, none = knock_null_string;
+    knock_arena_t       *arena;
+    knock_error_t        err;
+    knock_error_code_e   code;
 
     status = r->headers_out.status;
 
-    for (i = 0; ngx_http_knock_refusals[i].message; i++) {
+    for (i = 0; ngx_http_knock_refusals[i].code != KNOCK_E_NONE; i++) {
         if (knock_error_status(ngx_http_knock_refusals[i].code) == status) {
             break;
         }
     }
 
-    if (ngx_http_knock_refusals[i].message) {
-        (void) knock_error_set(&err, ngx_http_knock_refusals[i].code, "%s",
-                               ngx_http_knock_refusals[i].message);
+    code = ngx_http_knock_refusals[i].code;
 
-    } else {
-        (void) knock_error_set(&err, status >= NGX_HTTP_INTERNAL_SERVER_ERROR
-                                     ? KNOCK_E_INTERNAL
-                                     : KNOCK_E_INVALID_REQUEST,
-                               "nginx refused the request with %d: the "
-                               "server's error log says why", (int) status);
+    if (code == KNOCK_E_NONE) {
+        code = status >= NGX_HTTP_INTERNAL_SERVER_ERROR
+               ? KNOCK_E_INTERNAL : KNOCK_E_INVALID_REQUEST;
     }
+
+    (void) knock_error_set(&err, code, "nginx refused the request with %d: %s",
+                           (int) status, ngx_http_knock_refusals[i].why);
 
     arena = knock_arena_create(NGX_HTTP_KNOCK_FILTER_ARENA);
     if (arena == NULL) {
