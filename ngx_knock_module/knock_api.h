@@ -5,8 +5,9 @@
  * call, checked.  Who asks, what is stored and what is answered are not seen
  * from here.
  *
- *     knock_api_route()   which call, and what the address says
- *     knock_api_body()    what the body says, for that call
+ *     knock_api_route()      which call, and what the address says
+ *     knock_api_body()       what the body says, for that call
+ *     knock_api_condition()  what If-Match and If-None-Match ask for
  */
 
 #ifndef KNOCK_API_H
@@ -74,6 +75,26 @@ typedef enum {
 } knock_api_method_e;
 
 
+/* what an API key may do: its scopes, by which the table of routes goes */
+
+#define KNOCK_API_SCOPE_READ     1u
+#define KNOCK_API_SCOPE_SEND     2u
+#define KNOCK_API_SCOPE_CONSUME  4u
+#define KNOCK_API_SCOPE_WRITE    8u
+#define KNOCK_API_SCOPE_ALL      15u
+
+
+/* which environment a call concerns, for keys that are for some only */
+
+typedef enum {
+    KNOCK_API_IN_ACCOUNT = 0,       /* none, or all of them */
+    KNOCK_API_IN_PATH,              /* the one in its path */
+    KNOCK_API_IN_FIRST,             /* the first one: that of the drafts */
+    KNOCK_API_IN_BODY,              /* the one in its body, or the first */
+    KNOCK_API_IN_COMMIT             /* those of the commits it finds */
+} knock_api_where_e;
+
+
 #define KNOCK_API_LIMIT          100        /* elements of a page */
 #define KNOCK_API_MAX_LIMIT      1000
 #define KNOCK_API_MAX_CURSOR     2048       /* bytes */
@@ -88,13 +109,25 @@ typedef enum {
 #define KNOCK_API_MAX_DEPTH      (KNOCK_MAX_DEPTH + 2)
 
 
+/* where a call was sent to */
+
+typedef struct {
+    knock_str_t          uri;           /* the path as nginx decoded it */
+    knock_str_t          raw;           /* and as it was sent; len 0: it was
+                                           another one */
+    knock_str_t          location;      /* the name of the location */
+    knock_str_t          query;         /* raw, without '?'; may be empty */
+} knock_api_address_t;
+
+
 /*
- * A call.  Slices and values point into the path, the query, the body or the
- * arena.  What a call has no use for is 0, NULL or of length 0.
+ * A call.  Slices and values point into the query, the body or the arena.  What a call has no use for is 0, NULL or of length 0.
  */
 
 typedef struct {
     knock_api_op_e       op;
+    unsigned             scopes;        /* a key with any of these may */
+    knock_api_where_e    where;
 
     /* of the address */
 
@@ -149,25 +182,43 @@ typedef struct {
 
 
 /*
- * Finds the call of a method and path and reads the query.  `path` is raw,
- * still percent-encoded; what follows its first "/v1/" counts.  A slash at
- * its end is ignored, an empty part is not found.  An event key is the rest
- * of the path, so that its slashes may stand as they are (one at its end, or
- * two in a row, must be %2F).  `query` is raw too, without '?', may be empty,
- * '+' is a space; of a repeated parameter the last one counts.
+ * Finds the call of a method and an address, and reads its query.
+ *
+ * What follows the first "/v1/" of the path counts; in a location that is a
+ * prefix of it this begins within the prefix or right behind it.  A slash at
+ * the end is ignored, an empty part is not found.  An event key is the rest of
+ * the path, so that its slashes may stand as they are (one at its end must be
+ * %2F).  In the query '+' is a space; of a repeated parameter the last one
+ * counts.
+ *
+ * The path as nginx decoded it says which call it is.  Where that leaves this
+ * open, since a "/" of an id was sent as %2F, the path as it was sent is asked;
+ * where the two are different calls it is neither.
  *
  * Clears *req first.  KNOCK_OK, or KNOCK_ERROR with
  *   KNOCK_E_NOT_FOUND            no call has this path
  *   KNOCK_E_METHOD_NOT_ALLOWED   some have, with other methods: req->allow
- *   KNOCK_E_INVALID_PARAMETER    a key, id or event key that is none; a
+ *   KNOCK_E_INVALID_PARAMETER    a key, id or event key that is none, or
+ *                                cannot be told from the rest of the path; a
  *                                "limit" that is no number from 1 to
  *                                KNOCK_API_MAX_LIMIT, an unknown "status", an
- *                                unknown parameter; "%" without two hex
- *                                digits, what is not UTF-8
+ *                                unknown parameter; in the query "%" without
+ *                                two hex digits, what is not UTF-8
  */
 int knock_api_route(knock_arena_t *arena, knock_api_method_e method,
-    const knock_str_t *path, const knock_str_t *query,
-    knock_api_request_t *req, knock_error_t *err);
+    const knock_api_address_t *address, knock_api_request_t *req,
+    knock_error_t *err);
+
+/*
+ * Adds what an If-Match, or with `none` an If-None-Match, asks for, as the
+ * functions of the library take it.  What is none of their ETags matches
+ * nothing.
+ */
+void knock_api_condition(knock_buf_t *buf, const knock_str_t *value, int none);
+
+/* whether such a condition, of one header, names an ETag */
+int knock_api_condition_names(const knock_str_t *condition,
+    const knock_str_t *etag);
 
 /*
  * Checks the body of the call that req holds and fills in what req has of it.

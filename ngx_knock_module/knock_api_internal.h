@@ -2,12 +2,14 @@
 /*
  * What the files of knock_api.h share; nobody else includes this.
  *
- *   knock_api_route.c     the path: which call, and the keys and ids in it
- *   knock_api_query.c     the query, percent-encoding
- *   knock_api_body.c      the bodies: the fields of each, and what they make
- *   knock_api_fields.c    reads an object by a table of fields
- *   knock_api_checks.c    the checks of a field's value
- *   knock_api_document.c  the documents that are more than a list of fields
+ *   knock_api_route.c      which call the path is, and the keys and ids in it
+ *   knock_api_path.c       the path, as nginx has decoded it and as it was sent
+ *   knock_api_query.c      the query
+ *   knock_api_condition.c  what If-Match and If-None-Match ask for
+ *   knock_api_body.c       the bodies: the fields of each, and what they make
+ *   knock_api_fields.c     reads an object by a table of fields
+ *   knock_api_checks.c     the checks of a field's value
+ *   knock_api_document.c   the documents that are more than a list of fields
  */
 
 #ifndef KNOCK_API_INTERNAL_H
@@ -36,17 +38,34 @@
     "control characters, or an integer"
 
 
+/* knock_api_path.c */
+
+/* what follows the base: parts with a "/" between each two; len 0: no path */
+
+typedef struct {
+    knock_str_t           text;
+    const unsigned char  *inner;    /* 1: this "/" is of a part; NULL: none */
+} knock_api_path_t;
+
+/*
+ * Reads the path as nginx has decoded it and as it was sent, which are the
+ * same, without `inner`, unless a "/" or "." was sent encoded.  KNOCK_OK, or
+ * KNOCK_ERROR with the error filled: what was sent is not what nginx decoded.
+ */
+int knock_api_paths(knock_arena_t *arena, const knock_api_address_t *address,
+    knock_api_path_t *decoded, knock_api_path_t *sent, knock_error_t *err);
+
+/* whether a byte is a "/" between two parts */
+int knock_api_separates(const knock_api_path_t *path, size_t i);
+
+
 /* knock_api_query.c */
 
 int knock_api_query(knock_arena_t *arena, const knock_str_t *query,
     knock_api_request_t *req, knock_error_t *err);
 
-/*
- * Percent-decodes; a '+' becomes `plus`.  KNOCK_OK; KNOCK_DECLINED: a '%'
- * without two hex digits; KNOCK_ERROR: no memory.
- */
-int knock_api_decode(knock_arena_t *arena, const knock_str_t *raw, int plus,
-    knock_str_t *value);
+/* the value of a hex digit, or -1 */
+int knock_api_hex(unsigned char c);
 
 /*
  * Bytes as a JSON string, so that the rules of those hold for them.

@@ -1,8 +1,5 @@
 
-/*
- * The query of a call of the control API, and the percent-encoding that it
- * shares with the path.
- */
+/* the query of a call of the control API */
 
 #include "knock_api_internal.h"
 
@@ -22,13 +19,17 @@ static int knock_api_set_cursor(knock_api_request_t *req,
     const knock_str_t *value, knock_error_t *err);
 static int knock_api_set_status(knock_api_request_t *req,
     const knock_str_t *value, knock_error_t *err);
-static int knock_api_hex(unsigned char c);
+static int knock_api_set_environment(knock_api_request_t *req,
+    const knock_str_t *value, knock_error_t *err);
+static int knock_api_decode(knock_arena_t *arena, const knock_str_t *raw,
+    knock_str_t *value);
 
 
 static const knock_api_parameter_t  knock_api_parameter_table[] = {
     { "limit", knock_api_set_limit },
     { "cursor", knock_api_set_cursor },
     { "status", knock_api_set_status },
+    { "environment", knock_api_set_environment },
     { NULL, NULL }
 };
 
@@ -88,13 +89,13 @@ knock_api_parameter(knock_arena_t *arena, const knock_str_t *pair,
     raw.data = pair->data;
     raw.len = p ? (size_t) (p - pair->data) : pair->len;
 
-    rc = knock_api_decode(arena, &raw, ' ', &name);
+    rc = knock_api_decode(arena, &raw, &name);
 
     if (rc == KNOCK_OK) {
         raw.data = p ? p + 1 : pair->data + pair->len;
         raw.len = (size_t) (pair->data + pair->len - raw.data);
 
-        rc = knock_api_decode(arena, &raw, ' ', &value);
+        rc = knock_api_decode(arena, &raw, &value);
     }
 
     if (rc == KNOCK_OK) {
@@ -119,7 +120,8 @@ knock_api_parameter(knock_arena_t *arena, const knock_str_t *pair,
 
     return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
                            "the query takes \"limit\", \"cursor\" and "
-                           "\"status\", remove its other parameters");
+                           "\"status\", that of commits \"environment\" "
+                           "too, remove its other parameters");
 }
 
 
@@ -201,8 +203,35 @@ knock_api_set_status(knock_api_request_t *req, const knock_str_t *value,
 }
 
 
-int
-knock_api_decode(knock_arena_t *arena, const knock_str_t *raw, int plus,
+static int
+knock_api_set_environment(knock_api_request_t *req, const knock_str_t *value,
+    knock_error_t *err)
+{
+    if (req->op != KNOCK_API_COMMIT_LIST) {
+        return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
+                               "\"environment\": only the list of commits "
+                               "takes it, remove it");
+    }
+
+    if (value->len != 0 && !knock_api_environment_valid(value)) {
+        return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
+                               "\"environment\": expected "
+                               KNOCK_API_EXPECTED_ENVIRONMENT);
+    }
+
+    req->environment = *value;
+
+    return KNOCK_OK;
+}
+
+
+/*
+ * Percent-decodes; a '+' is a space.  KNOCK_OK; KNOCK_DECLINED: a '%' without
+ * two hex digits; KNOCK_ERROR: no memory.
+ */
+
+static int
+knock_api_decode(knock_arena_t *arena, const knock_str_t *raw,
     knock_str_t *value)
 {
     int             high, low;
@@ -236,7 +265,7 @@ knock_api_decode(knock_arena_t *arena, const knock_str_t *raw, int plus,
             p += 3;
 
         } else {
-            *out++ = (*p == '+') ? (unsigned char) plus : *p;
+            *out++ = (*p == '+') ? ' ' : *p;
             p++;
         }
     }
@@ -247,7 +276,7 @@ knock_api_decode(knock_arena_t *arena, const knock_str_t *raw, int plus,
 }
 
 
-static int
+int
 knock_api_hex(unsigned char c)
 {
     if (c >= '0' && c <= '9') {

@@ -9,14 +9,27 @@
 #include "knock_event.h"
 
 
-#define KNOCK_API_BASE       "/v1/"
 #define KNOCK_API_MAX_PARTS  3          /* keys and ids of one path */
+
+
+/* the scope that a call needs, as the scopes of the keys that have it */
+
+#define KNOCK_API_READ                                                       \
+    (KNOCK_API_SCOPE_READ | KNOCK_API_SCOPE_SEND | KNOCK_API_SCOPE_WRITE)
+
+#define KNOCK_API_READ_OR_CONSUME  KNOCK_API_SCOPE_ALL
+
+#define KNOCK_API_SEND     (KNOCK_API_SCOPE_SEND | KNOCK_API_SCOPE_WRITE)
+#define KNOCK_API_CONSUME  (KNOCK_API_SCOPE_CONSUME | KNOCK_API_SCOPE_WRITE)
+#define KNOCK_API_WRITE    KNOCK_API_SCOPE_WRITE
 
 
 typedef struct {
     const char          *pattern;
     knock_api_method_e   method;
     knock_api_op_e       op;
+    unsigned             scopes;
+    knock_api_where_e    where;
 } knock_api_route_t;
 
 
@@ -31,17 +44,19 @@ typedef struct {
 } knock_api_part_t;
 
 
-/* a part of the path as it was found: still encoded */
+/* a part of the path as it was found */
 
 typedef struct {
     const knock_api_part_t  *part;
-    knock_str_t              raw;
+    knock_str_t              text;
 } knock_api_found_t;
 
 
-static int knock_api_relative(const knock_str_t *path, knock_str_t *rest);
-static size_t knock_api_match(const char *pattern, const knock_str_t *path,
-    knock_api_found_t *found);
+static int knock_api_choose(const knock_api_path_t *decoded,
+    const knock_api_path_t *sent, const knock_api_path_t **path,
+    knock_error_t *err);
+static size_t knock_api_match(const char *pattern,
+    const knock_api_path_t *path, knock_api_found_t *found);
 static const knock_api_part_t *knock_api_part(char letter);
 static int knock_api_not_allowed(knock_arena_t *arena, unsigned methods,
     knock_api_request_t *req, knock_error_t *err);
@@ -56,6 +71,11 @@ static int knock_api_check_event(knock_arena_t *arena, knock_str_t *value);
 
 
 /*
+ * The calls: path, method, name; the scope that an API key needs for it, which
+ * is READ, SEND (makes events or runs), CONSUME (reports on runs) or WRITE, or
+ * READ_OR_CONSUME of what consumers read too; and the environment that the key
+ * has to be for, if it is for some only: see knock_api_where_e.
+ *
  * A capital letter is a key or id, K is the rest of the path; see
  * knock_api_part_table.  A path may fit several patterns, a user's id may be
  * "bulk": the first one that has the method is taken.
@@ -63,62 +83,100 @@ static int knock_api_check_event(knock_arena_t *arena, knock_str_t *value);
 
 static const knock_api_route_t  knock_api_route_table[] = {
 
-    { "environments", KNOCK_API_GET, KNOCK_API_ENVIRONMENT_LIST },
-    { "environments", KNOCK_API_POST, KNOCK_API_ENVIRONMENT_CREATE },
+    { "environments", KNOCK_API_GET, KNOCK_API_ENVIRONMENT_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_ACCOUNT },
+    { "environments", KNOCK_API_POST, KNOCK_API_ENVIRONMENT_CREATE,
+      KNOCK_API_WRITE, KNOCK_API_IN_ACCOUNT },
 
-    { "sources", KNOCK_API_GET, KNOCK_API_SOURCE_LIST },
-    { "sources", KNOCK_API_POST, KNOCK_API_SOURCE_CREATE },
-    { "sources/S", KNOCK_API_GET, KNOCK_API_SOURCE_GET },
-    { "sources/S", KNOCK_API_PATCH, KNOCK_API_SOURCE_PATCH },
-    { "sources/S", KNOCK_API_DELETE, KNOCK_API_SOURCE_DELETE },
+    { "sources", KNOCK_API_GET, KNOCK_API_SOURCE_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_ACCOUNT },
+    { "sources", KNOCK_API_POST, KNOCK_API_SOURCE_CREATE,
+      KNOCK_API_WRITE, KNOCK_API_IN_ACCOUNT },
+    { "sources/S", KNOCK_API_GET, KNOCK_API_SOURCE_GET,
+      KNOCK_API_READ, KNOCK_API_IN_ACCOUNT },
+    { "sources/S", KNOCK_API_PATCH, KNOCK_API_SOURCE_PATCH,
+      KNOCK_API_WRITE, KNOCK_API_IN_ACCOUNT },
+    { "sources/S", KNOCK_API_DELETE, KNOCK_API_SOURCE_DELETE,
+      KNOCK_API_WRITE, KNOCK_API_IN_ACCOUNT },
 
-    { "sources/S/environments/E", KNOCK_API_GET, KNOCK_API_ENDPOINT_GET },
-    { "sources/S/environments/E", KNOCK_API_PATCH, KNOCK_API_ENDPOINT_PATCH },
+    { "sources/S/environments/E", KNOCK_API_GET, KNOCK_API_ENDPOINT_GET,
+      KNOCK_API_READ, KNOCK_API_IN_PATH },
+    { "sources/S/environments/E", KNOCK_API_PATCH, KNOCK_API_ENDPOINT_PATCH,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
     { "sources/S/environments/E/rotate", KNOCK_API_POST,
-      KNOCK_API_ENDPOINT_ROTATE },
-    { "sources/S/environments/E/events", KNOCK_API_GET, KNOCK_API_EVENT_LIST },
+      KNOCK_API_ENDPOINT_ROTATE,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
+    { "sources/S/environments/E/events", KNOCK_API_GET, KNOCK_API_EVENT_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_PATH },
     { "sources/S/environments/E/events/K", KNOCK_API_DELETE,
-      KNOCK_API_EVENT_DELETE },
-    { "sources/S/environments/E/logs", KNOCK_API_GET, KNOCK_API_LOG_LIST },
+      KNOCK_API_EVENT_DELETE,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
+    { "sources/S/environments/E/logs", KNOCK_API_GET, KNOCK_API_LOG_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_PATH },
 
-    { "workflows", KNOCK_API_GET, KNOCK_API_WORKFLOW_LIST },
-    { "workflows/W", KNOCK_API_GET, KNOCK_API_WORKFLOW_GET },
-    { "workflows/W", KNOCK_API_PUT, KNOCK_API_WORKFLOW_PUT },
-    { "workflows/W", KNOCK_API_DELETE, KNOCK_API_WORKFLOW_DELETE },
+    { "workflows", KNOCK_API_GET, KNOCK_API_WORKFLOW_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_ACCOUNT },
+    { "workflows/W", KNOCK_API_GET, KNOCK_API_WORKFLOW_GET,
+      KNOCK_API_READ, KNOCK_API_IN_ACCOUNT },
+    { "workflows/W", KNOCK_API_PUT, KNOCK_API_WORKFLOW_PUT,
+      KNOCK_API_WRITE, KNOCK_API_IN_FIRST },
+    { "workflows/W", KNOCK_API_DELETE, KNOCK_API_WORKFLOW_DELETE,
+      KNOCK_API_WRITE, KNOCK_API_IN_FIRST },
 
-    { "actions", KNOCK_API_GET, KNOCK_API_ACTION_LIST },
-    { "actions/A", KNOCK_API_GET, KNOCK_API_ACTION_GET },
-    { "actions/A", KNOCK_API_PUT, KNOCK_API_ACTION_PUT },
-    { "actions/A", KNOCK_API_DELETE, KNOCK_API_ACTION_DELETE },
-    { "actions/A/preview", KNOCK_API_POST, KNOCK_API_ACTION_PREVIEW },
+    { "actions", KNOCK_API_GET, KNOCK_API_ACTION_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_ACCOUNT },
+    { "actions/A", KNOCK_API_GET, KNOCK_API_ACTION_GET,
+      KNOCK_API_READ, KNOCK_API_IN_ACCOUNT },
+    { "actions/A", KNOCK_API_PUT, KNOCK_API_ACTION_PUT,
+      KNOCK_API_WRITE, KNOCK_API_IN_FIRST },
+    { "actions/A", KNOCK_API_DELETE, KNOCK_API_ACTION_DELETE,
+      KNOCK_API_WRITE, KNOCK_API_IN_FIRST },
+    { "actions/A/preview", KNOCK_API_POST, KNOCK_API_ACTION_PREVIEW,
+      KNOCK_API_READ, KNOCK_API_IN_BODY },
 
-    { "environments/E/workflows", KNOCK_API_GET, KNOCK_API_ENV_WORKFLOW_LIST },
-    { "environments/E/workflows/W", KNOCK_API_GET,
-      KNOCK_API_ENV_WORKFLOW_GET },
+    { "environments/E/workflows", KNOCK_API_GET, KNOCK_API_ENV_WORKFLOW_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_PATH },
+    { "environments/E/workflows/W", KNOCK_API_GET, KNOCK_API_ENV_WORKFLOW_GET,
+      KNOCK_API_READ, KNOCK_API_IN_PATH },
     { "environments/E/workflows/W", KNOCK_API_PATCH,
-      KNOCK_API_ENV_WORKFLOW_PATCH },
+      KNOCK_API_ENV_WORKFLOW_PATCH,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
     { "environments/E/workflows/W/test", KNOCK_API_POST,
-      KNOCK_API_WORKFLOW_TEST },
-    { "environments/E/actions", KNOCK_API_GET, KNOCK_API_ENV_ACTION_LIST },
-    { "environments/E/actions/A", KNOCK_API_GET, KNOCK_API_ENV_ACTION_GET },
-    { "environments/E/actions/A", KNOCK_API_PATCH,
-      KNOCK_API_ENV_ACTION_PATCH },
+      KNOCK_API_WORKFLOW_TEST,
+      KNOCK_API_SEND, KNOCK_API_IN_PATH },
+    { "environments/E/actions", KNOCK_API_GET, KNOCK_API_ENV_ACTION_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_PATH },
+    { "environments/E/actions/A", KNOCK_API_GET, KNOCK_API_ENV_ACTION_GET,
+      KNOCK_API_READ, KNOCK_API_IN_PATH },
+    { "environments/E/actions/A", KNOCK_API_PATCH, KNOCK_API_ENV_ACTION_PATCH,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
 
-    { "commits", KNOCK_API_GET, KNOCK_API_COMMIT_LIST },
-    { "commits", KNOCK_API_POST, KNOCK_API_COMMIT_CREATE },
-    { "commits/publish", KNOCK_API_POST, KNOCK_API_COMMIT_PUBLISH },
-    { "commits/C", KNOCK_API_GET, KNOCK_API_COMMIT_GET },
-    { "commits/C/revert", KNOCK_API_POST, KNOCK_API_COMMIT_REVERT },
+    { "commits", KNOCK_API_GET, KNOCK_API_COMMIT_LIST,
+      KNOCK_API_READ, KNOCK_API_IN_COMMIT },
+    { "commits", KNOCK_API_POST, KNOCK_API_COMMIT_CREATE,
+      KNOCK_API_WRITE, KNOCK_API_IN_FIRST },
+    { "commits/publish", KNOCK_API_POST, KNOCK_API_COMMIT_PUBLISH,
+      KNOCK_API_WRITE, KNOCK_API_IN_BODY },
+    { "commits/C", KNOCK_API_GET, KNOCK_API_COMMIT_GET,
+      KNOCK_API_READ, KNOCK_API_IN_COMMIT },
+    { "commits/C/revert", KNOCK_API_POST, KNOCK_API_COMMIT_REVERT,
+      KNOCK_API_WRITE, KNOCK_API_IN_COMMIT },
 
-    { "environments/E/users", KNOCK_API_GET, KNOCK_API_USER_LIST },
-    { "environments/E/users/bulk", KNOCK_API_POST, KNOCK_API_USER_BULK },
-    { "environments/E/users/U", KNOCK_API_GET, KNOCK_API_USER_GET },
-    { "environments/E/users/U", KNOCK_API_PUT, KNOCK_API_USER_PUT },
-    { "environments/E/users/U", KNOCK_API_DELETE, KNOCK_API_USER_DELETE },
+    { "environments/E/users", KNOCK_API_GET, KNOCK_API_USER_LIST,
+      KNOCK_API_READ_OR_CONSUME, KNOCK_API_IN_PATH },
+    { "environments/E/users/bulk", KNOCK_API_POST, KNOCK_API_USER_BULK,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
+    { "environments/E/users/U", KNOCK_API_GET, KNOCK_API_USER_GET,
+      KNOCK_API_READ_OR_CONSUME, KNOCK_API_IN_PATH },
+    { "environments/E/users/U", KNOCK_API_PUT, KNOCK_API_USER_PUT,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
+    { "environments/E/users/U", KNOCK_API_DELETE, KNOCK_API_USER_DELETE,
+      KNOCK_API_WRITE, KNOCK_API_IN_PATH },
 
-    { "environments/E/runs", KNOCK_API_GET, KNOCK_API_RUN_LIST },
+    { "environments/E/runs", KNOCK_API_GET, KNOCK_API_RUN_LIST,
+      KNOCK_API_READ_OR_CONSUME, KNOCK_API_IN_PATH },
 
-    { NULL, KNOCK_API_OTHER, KNOCK_API_OP_COUNT }
+    { NULL, KNOCK_API_OTHER, KNOCK_API_OP_COUNT, 0, KNOCK_API_IN_ACCOUNT }
 };
 
 
@@ -164,13 +222,14 @@ static const char *const  knock_api_methods[KNOCK_API_OTHER] = {
 
 int
 knock_api_route(knock_arena_t *arena, knock_api_method_e method,
-    const knock_str_t *path, const knock_str_t *query,
-    knock_api_request_t *req, knock_error_t *err)
+    const knock_api_address_t *address, knock_api_request_t *req,
+    knock_error_t *err)
 {
     size_t                    n;
     unsigned                  methods;
-    knock_str_t               rest;
+    knock_api_path_t          decoded, sent;
     knock_api_found_t         found[KNOCK_API_MAX_PARTS];
+    const knock_api_path_t   *path;
     const knock_api_route_t  *route;
 
     memset(req, 0, sizeof(knock_api_request_t));
@@ -178,30 +237,35 @@ knock_api_route(knock_arena_t *arena, knock_api_method_e method,
     req->op = KNOCK_API_OP_COUNT;
     req->limit = KNOCK_API_LIMIT;
 
+    if (knock_api_paths(arena, address, &decoded, &sent, err) != KNOCK_OK
+        || knock_api_choose(&decoded, &sent, &path, err) != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
     methods = 0;
 
-    if (knock_api_relative(path, &rest) == KNOCK_OK) {
+    for (route = knock_api_route_table; route->pattern; route++) {
 
-        for (route = knock_api_route_table; route->pattern; route++) {
+        n = knock_api_match(route->pattern, path, found);
 
-            n = knock_api_match(route->pattern, &rest, found);
-
-            if (n > KNOCK_API_MAX_PARTS) {
-                continue;
-            }
-
-            if (route->method == method) {
-                req->op = route->op;
-
-                if (knock_api_parts(arena, found, n, req, err) != KNOCK_OK) {
-                    return KNOCK_ERROR;
-                }
-
-                return knock_api_query(arena, query, req, err);
-            }
-
-            methods |= 1u << route->method;
+        if (n > KNOCK_API_MAX_PARTS) {
+            continue;
         }
+
+        if (route->method == method) {
+            req->op = route->op;
+            req->scopes = route->scopes;
+            req->where = route->where;
+
+            if (knock_api_parts(arena, found, n, req, err) != KNOCK_OK) {
+                return KNOCK_ERROR;
+            }
+
+            return knock_api_query(arena, &address->query, req, err);
+        }
+
+        methods |= 1u << route->method;
     }
 
     if (methods != 0) {
@@ -214,46 +278,47 @@ knock_api_route(knock_arena_t *arena, knock_api_method_e method,
 }
 
 
-/* what follows the base, without a slash at its end; no part of it is empty */
+/*
+ * What nginx decoded counts where it fits a call that what was sent does not
+ * fit.  If that fits others they are another resource than nginx let in.
+ */
 
 static int
-knock_api_relative(const knock_str_t *path, knock_str_t *rest)
+knock_api_choose(const knock_api_path_t *decoded, const knock_api_path_t *sent,
+    const knock_api_path_t **path, knock_error_t *err)
 {
-    size_t          i, base;
-    unsigned char  *p, *end;
+    int                       other, fits, fits_sent;
+    knock_api_found_t         found[KNOCK_API_MAX_PARTS];
+    const knock_api_route_t  *route;
 
-    base = sizeof(KNOCK_API_BASE) - 1;
+    *path = decoded;
 
-    if (path->len < base) {
-        return KNOCK_DECLINED;
+    if (sent->inner == NULL) {
+        return KNOCK_OK;
     }
 
-    p = path->data;
-    end = p + path->len;
+    other = 0;
+    fits_sent = 0;
 
-    while ((size_t) (end - p) >= base && memcmp(p, KNOCK_API_BASE, base) != 0) {
-        p++;
+    for (route = knock_api_route_table; route->pattern; route++) {
+
+        fits = knock_api_match(route->pattern, sent, found)
+               <= KNOCK_API_MAX_PARTS;
+
+        fits_sent |= fits;
+        other |= !fits && knock_api_match(route->pattern, decoded, found)
+                          <= KNOCK_API_MAX_PARTS;
     }
 
-    if ((size_t) (end - p) < base) {
-        return KNOCK_DECLINED;
+    if (other && fits_sent) {
+        return knock_error_set(err, KNOCK_E_INVALID_PARAMETER,
+                               "the path is that of another call once its "
+                               "%%2F are decoded: an id with this \"/\" cannot "
+                               "be named by a path");
     }
 
-    p += base;
-
-    rest->data = p;
-    rest->len = (size_t) (end - p);
-
-    /* the first part is a word of a pattern, it is not empty if one fits */
-
-    for (i = 1; i < rest->len; i++) {
-        if (p[i] == '/' && p[i - 1] == '/') {
-            return KNOCK_DECLINED;
-        }
-    }
-
-    if (rest->len != 0 && end[-1] == '/') {
-        rest->len--;
+    if (fits_sent) {
+        *path = sent;
     }
 
     return KNOCK_OK;
@@ -263,40 +328,41 @@ knock_api_relative(const knock_str_t *path, knock_str_t *rest)
 /* the number of parts found; more than there can be: it does not fit */
 
 static size_t
-knock_api_match(const char *pattern, const knock_str_t *path,
+knock_api_match(const char *pattern, const knock_api_path_t *path,
     knock_api_found_t *found)
 {
-    size_t          n;
-    unsigned char  *p, *end;
+    size_t              i, n, len;
+    const knock_str_t  *text;
 
-    n = 0;
-    p = path->data;
-    end = p + path->len;
+    text = &path->text;
+    len = text->len;
 
-    for ( /* void */ ; *pattern != '\0'; pattern++) {
+    for (i = 0, n = 0; *pattern != '\0'; pattern++) {
 
         if (*pattern < 'A' || *pattern > 'Z') {
 
-            if (p == end || *p != (unsigned char) *pattern) {
+            if (i == len || text->data[i] != (unsigned char) *pattern
+                || (*pattern == '/' && !knock_api_separates(path, i)))
+            {
                 return KNOCK_API_MAX_PARTS + 1;
             }
 
-            p++;
+            i++;
             continue;
         }
 
         found[n].part = knock_api_part(*pattern);
-        found[n].raw.data = p;
+        found[n].text.data = text->data + i;
 
-        while (p < end && (*p != '/' || *pattern == 'K')) {
-            p++;
+        while (i < len && (!knock_api_separates(path, i) || *pattern == 'K')) {
+            i++;
         }
 
-        found[n].raw.len = (size_t) (p - found[n].raw.data);
+        found[n].text.len = (size_t) (text->data + i - found[n].text.data);
         n++;
     }
 
-    return p == end ? n : KNOCK_API_MAX_PARTS + 1;
+    return i == len ? n : KNOCK_API_MAX_PARTS + 1;
 }
 
 
@@ -363,7 +429,7 @@ knock_api_parts(knock_arena_t *arena, const knock_api_found_t *found,
         part = found[i].part;
         value = (knock_str_t *) (void *) ((char *) req + part->offset);
 
-        rc = knock_api_decode(arena, &found[i].raw, '+', value);
+        rc = knock_arena_dup(arena, &found[i].text, value);
 
         if (rc == KNOCK_OK) {
             rc = part->check(arena, value);

@@ -29,6 +29,12 @@
     X(INTERNAL,              "internal_error",        500)                   \
     X(UNAVAILABLE,           "redis_unavailable",     503)                   \
     X(OVERLOADED,            "overloaded",            503)                   \
+    /* nginx's own, in a location of the module */                           \
+    X(REQUEST_TIMEOUT,       "request_timeout",       408)                   \
+    X(TOO_MANY_REQUESTS,     "too_many_requests",     429)                   \
+    X(BAD_GATEWAY,           "bad_gateway",           502)                   \
+    X(SERVICE_UNAVAILABLE,   "service_unavailable",   503)                   \
+    X(GATEWAY_TIMEOUT,       "gateway_timeout",       504)                   \
     /* of one event or action, listed in the answer's "errors" */            \
     X(USER_TOO_LARGE,        "user_too_large",        400)                   \
     X(RECIPIENTS_MISSING,    "recipients_missing",    200)                   \

@@ -21,7 +21,7 @@
 
 #define KNOCK_METRICS_TYPES     6       /* as knock_event_type_e */
 #define KNOCK_METRICS_OUTCOMES  4
-#define KNOCK_METRICS_CODES     21      /* HTTP statuses, the last: others */
+#define KNOCK_METRICS_CODES     23      /* HTTP statuses, the last: others */
 #define KNOCK_METRICS_BUCKETS   17      /* the last: +Inf */
 
 

@@ -1,6 +1,5 @@
 
 #include "ngx_http_knock_api.h"
-#include "ngx_http_knock_api_keys.h"
 #include "ngx_http_knock_request.h"
 #include "ngx_http_knock_send.h"
 #include "knock_time.h"
@@ -10,8 +9,10 @@
 #define NGX_HTTP_KNOCK_API_BODY   (1024 * 1024)
 
 
+static ngx_int_t ngx_http_knock_api_challenge(ngx_http_request_t *r);
 static ngx_int_t ngx_http_knock_api_check(ngx_http_request_t *r,
     knock_error_t *err);
+static ngx_uint_t ngx_http_knock_api_has_body(ngx_http_request_t *r);
 static knock_api_method_e ngx_http_knock_api_method(ngx_http_request_t *r);
 static void ngx_http_knock_api_body_handler(ngx_http_request_t *r);
 static ngx_http_knock_api_t *ngx_http_knock_api_create(ngx_http_request_t *r,
@@ -19,7 +20,12 @@ static ngx_http_knock_api_t *ngx_http_knock_api_create(ngx_http_request_t *r,
 static void ngx_http_knock_api_cleanup(void *data);
 static ngx_int_t ngx_http_knock_api_read(ngx_http_knock_api_t *api,
     knock_error_t *err);
-static ngx_int_t ngx_http_knock_api_if_match(ngx_http_knock_api_t *api);
+static void ngx_http_knock_api_address(ngx_http_request_t *r,
+    knock_api_address_t *address);
+static ngx_int_t ngx_http_knock_api_url(ngx_http_knock_api_t *api);
+static ngx_int_t ngx_http_knock_api_conditions(ngx_http_knock_api_t *api);
+static void ngx_http_knock_api_add_condition(ngx_http_request_t *r,
+    knock_buf_t *buf, const char *header, int none);
 static ngx_uint_t ngx_http_knock_api_has_etag(knock_api_op_e op);
 static void ngx_http_knock_api_begin(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_environments(ngx_http_knock_api_t *api);
@@ -34,8 +40,7 @@ ngx_http_knock_api_handler(ngx_http_request_t *r)
     if (ngx_http_knock_api_check(r, &err) != NGX_OK) {
 
         if (err.code == KNOCK_E_UNAUTHORIZED
-            && ngx_http_knock_add_header(r, "WWW-Authenticate", "Bearer")
-               != NGX_OK)
+            && ngx_http_knock_api_challenge(r) != NGX_OK)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -57,6 +62,24 @@ ngx_http_knock_api_handler(ngx_http_request_t *r)
 }
 
 
+/* where auth_request looks for it */
+
+static ngx_int_t
+ngx_http_knock_api_challenge(ngx_http_request_t *r)
+{
+    ngx_list_part_t  *part;
+
+    if (ngx_http_knock_add_header(r, "WWW-Authenticate", "Bearer") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    part = r->headers_out.headers.last;
+    r->headers_out.www_authenticate = (ngx_table_elt_t *) part->elts
+                                      + part->nelts - 1;
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_knock_api_check(ngx_http_request_t *r, knock_error_t *err)
 {
@@ -71,11 +94,15 @@ ngx_http_knock_api_check(ngx_http_request_t *r, knock_error_t *err)
         return NGX_ERROR;
     }
 
-    if (!ngx_http_knock_api_keys_check(klcf->api_keys, r)) {
+    if (ngx_http_knock_api_keys_find(klcf->api_keys, r) == NULL) {
         (void) knock_error_set(err, KNOCK_E_UNAUTHORIZED,
                                "send a valid API key as \"Authorization: "
                                "Bearer KEY\"");
         return NGX_ERROR;
+    }
+
+    if (!ngx_http_knock_api_has_body(r)) {
+        return NGX_OK;
     }
 
     if (r->headers_in.content_length_n > NGX_HTTP_KNOCK_API_BODY) {
@@ -86,6 +113,15 @@ ngx_http_knock_api_check(ngx_http_request_t *r, knock_error_t *err)
     }
 
     return ngx_http_knock_check_body_type(r, err);
+}
+
+
+/* a subrequest that reads has the headers and the body of another request */
+
+static ngx_uint_t
+ngx_http_knock_api_has_body(ngx_http_request_t *r)
+{
+    return r == r->main || (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) == 0;
 }
 
 
@@ -187,21 +223,24 @@ ngx_http_knock_api_cleanup(void *data)
 static ngx_int_t
 ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
 {
-    u_char                     *p;
     ngx_str_t                   s;
-    knock_str_t                 path, query, body;
+    knock_str_t                 body;
     ngx_http_request_t         *r;
+    knock_api_address_t         address;
     ngx_http_knock_loc_conf_t  *klcf;
 
     r = api->request;
     klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
 
+    api->key = ngx_http_knock_api_keys_find(klcf->api_keys, r);
+    api->reads = r->method == NGX_HTTP_GET || r->method == NGX_HTTP_HEAD;
+
     api->created_at.len = KNOCK_TIME_LEN;
     api->created_at.data = knock_arena_alloc(api->arena, KNOCK_TIME_LEN);
 
     if (api->created_at.data == NULL
-        || ngx_http_complex_value(r, klcf->webhook_url, &s) != NGX_OK
-        || ngx_http_knock_api_if_match(api) != NGX_OK)
+        || ngx_http_knock_api_url(api) != NGX_OK
+        || ngx_http_knock_api_conditions(api) != NGX_OK)
     {
         (void) knock_error_memory(err);
         return NGX_ERROR;
@@ -209,32 +248,21 @@ ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
 
     knock_time_format(api->now, api->created_at.data);
 
-    api->url = ngx_http_knock_str(&s);
+    ngx_http_knock_api_address(r, &address);
 
-    /* as it was sent: decoded, a slash in a name could not be told */
-
-    path = ngx_http_knock_str(&r->unparsed_uri);
-    query.len = 0;
-    query.data = NULL;
-
-    p = ngx_strlchr(path.data, path.data + path.len, '?');
-
-    if (p) {
-        query.data = p + 1;
-        query.len = (size_t) (path.data + path.len - (p + 1));
-        path.len = (size_t) (p - path.data);
-    }
-
-    if (knock_api_route(api->arena, ngx_http_knock_api_method(r), &path,
-                        &query, &api->req, err)
-        != KNOCK_OK)
+    if (knock_api_route(api->arena, ngx_http_knock_api_method(r), &address,
+                        &api->req, err)
+        != KNOCK_OK
+        || ngx_http_knock_api_permit(api, err) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    api->reads = r->method == NGX_HTTP_GET || r->method == NGX_HTTP_HEAD;
+    ngx_str_null(&s);
 
-    if (ngx_http_knock_body(r, &s) != NGX_OK) {
+    if (ngx_http_knock_api_has_body(r)
+        && ngx_http_knock_body(r, &s) != NGX_OK)
+    {
         (void) knock_error_memory(err);
         return NGX_ERROR;
     }
@@ -255,16 +283,117 @@ ngx_http_knock_api_read(ngx_http_knock_api_t *api, knock_error_t *err)
     }
 
     if (api->if_match.len && !knock_str_is(&api->if_match, "*")
-        && !api->reads
         && !ngx_http_knock_api_has_etag(api->req.op))
     {
         (void) knock_error_set(err, KNOCK_E_STALE,
                                "what this call changes has no ETag: send it "
-                               "without If-Match");
+                               "without If-Match and If-None-Match");
         return NGX_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+/* by what nginx chose the location, which may be another path than was sent */
+
+static void
+ngx_http_knock_api_address(ngx_http_request_t *r, knock_api_address_t *address)
+{
+    size_t                     i;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    address->uri = ngx_http_knock_str(&r->uri);
+    address->location = ngx_http_knock_str(&clcf->name);
+    address->query = ngx_http_knock_str(&r->args);
+    address->raw = ngx_http_knock_str(&r->unparsed_uri);
+
+    if (!r->valid_unparsed_uri) {
+        address->raw.len = 0;
+    }
+
+    for (i = 0; i < address->raw.len; i++) {
+        if (address->raw.data[i] == '?' || address->raw.data[i] == '#') {
+            address->raw.len = i;
+        }
+    }
+}
+
+
+/* a Host may hold any bytes, a URL is ASCII */
+
+static ngx_int_t
+ngx_http_knock_api_url(ngx_http_knock_api_t *api)
+{
+    size_t                      i;
+    ngx_str_t                   s;
+    knock_buf_t                 buf;
+    ngx_http_knock_loc_conf_t  *klcf;
+
+    static const char  hex[] = "0123456789ABCDEF";
+
+    klcf = ngx_http_get_module_loc_conf(api->request, ngx_http_knock_module);
+
+    if (ngx_http_complex_value(api->request, klcf->webhook_url, &s) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    knock_buf_init(&buf, api->arena, s.len);
+
+    for (i = 0; i < s.len; i++) {
+
+        if (s.data[i] < 0x80) {
+            knock_buf_add_char(&buf, (char) s.data[i]);
+            continue;
+        }
+
+        knock_buf_add_char(&buf, '%');
+        knock_buf_add_char(&buf, hex[s.data[i] >> 4]);
+        knock_buf_add_char(&buf, hex[s.data[i] & 0xf]);
+    }
+
+    return knock_buf_str(&buf, &api->url) == KNOCK_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_knock_api_conditions(ngx_http_knock_api_t *api)
+{
+    knock_buf_t  buf;
+
+    knock_buf_init(&buf, api->arena, 64);
+
+    if (api->reads) {
+        ngx_http_knock_api_add_condition(api->request, &buf, "if-none-match",
+                                         0);
+        return knock_buf_str(&buf, &api->if_none_match) == KNOCK_OK
+               ? NGX_OK : NGX_ERROR;
+    }
+
+    ngx_http_knock_api_add_condition(api->request, &buf, "if-match", 0);
+    ngx_http_knock_api_add_condition(api->request, &buf, "if-none-match", 1);
+
+    return knock_buf_str(&buf, &api->if_match) == KNOCK_OK
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_knock_api_add_condition(ngx_http_request_t *r, knock_buf_t *buf,
+    const char *header, int none)
+{
+    knock_str_t       value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_knock_header(r, header, ngx_strlen(header));
+
+    if (h) {
+        value = ngx_http_knock_str(&h->value);
+        knock_api_condition(buf, &value, none);
+    }
 }
 
 
@@ -292,43 +421,6 @@ ngx_http_knock_api_method(ngx_http_request_t *r)
     default:
         return KNOCK_API_OTHER;
     }
-}
-
-
-/* "hex", W/"hex" or *; what is none of our own ETags matches nothing */
-
-static ngx_int_t
-ngx_http_knock_api_if_match(ngx_http_knock_api_t *api)
-{
-    knock_str_t       value;
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_knock_header(api->request, "if-match",
-                              sizeof("if-match") - 1);
-    if (h == NULL) {
-        return NGX_OK;
-    }
-
-    value = ngx_http_knock_str(&h->value);
-
-    if (value.len > 2 && ngx_strncmp(value.data, "W/", 2) == 0) {
-        value.data += 2;
-        value.len -= 2;
-    }
-
-    if (value.len >= 2 && value.data[0] == '"'
-        && value.data[value.len - 1] == '"')
-    {
-        value.data++;
-        value.len -= 2;
-    }
-
-    if (value.len == 0) {
-        knock_str_set(&value, "-");
-    }
-
-    return knock_arena_dup(api->arena, &value, &api->if_match) == KNOCK_OK
-           ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -377,6 +469,7 @@ ngx_http_knock_api_environments(ngx_http_knock_api_t *api)
 {
     size_t                   i;
     knock_str_t              prefix;
+    knock_error_t            err;
     ngx_http_knock_reply_t  *reply;
 
     reply = &api->replies[0];
@@ -410,6 +503,11 @@ ngx_http_knock_api_environments(ngx_http_knock_api_t *api)
     }
 
     api->nenvironments = reply->n;
+
+    if (ngx_http_knock_api_permit(api, &err) != NGX_OK) {
+        ngx_http_knock_api_error(api, &err);
+        return;
+    }
 
     if (api->req.op <= KNOCK_API_LOG_LIST) {
         ngx_http_knock_api_sources(api);

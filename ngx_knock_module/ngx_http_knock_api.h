@@ -15,6 +15,7 @@
 
 
 #include "ngx_http_knock_worker.h"
+#include "ngx_http_knock_api_keys.h"
 #include "knock_api.h"
 #include "knock_digest.h"
 
@@ -44,7 +45,9 @@ struct ngx_http_knock_api_s {
     knock_arena_t               *arena;
 
     knock_api_request_t          req;
-    knock_str_t                  if_match;      /* len 0: none; "*"; or hex */
+    const ngx_http_knock_api_key_t  *key;       /* of who calls */
+    knock_str_t                  if_match;      /* of a write, and of a read */
+    knock_str_t                  if_none_match; /* see knock_api_condition() */
     knock_str_t                  url;           /* webhook URLs begin so */
     uint64_t                     now;           /* ms since 1970 */
     knock_str_t                  created_at;    /* the same, as RFC 3339 */
@@ -136,6 +139,20 @@ const knock_str_t *ngx_http_knock_api_base(ngx_http_knock_api_t *api,
 
 /* `n` random bytes as hex, in the arena; NULL data: none to be had */
 knock_str_t ngx_http_knock_api_random(ngx_http_knock_api_t *api, size_t n);
+
+
+/* ngx_http_knock_api_permit.c */
+
+/*
+ * Whether the key's scope lets it make the call, in the environment that this
+ * concerns, as far as this is known yet.  NGX_OK, or NGX_ERROR with the error.
+ */
+ngx_int_t ngx_http_knock_api_permit(ngx_http_knock_api_t *api,
+    knock_error_t *err);
+
+/* the same in an environment */
+ngx_int_t ngx_http_knock_api_permit_in(ngx_http_knock_api_t *api,
+    const knock_str_t *environment, knock_error_t *err);
 
 
 /* ngx_http_knock_api_places.c */

@@ -445,6 +445,7 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
 {
     u_char              *p;
     ngx_int_t            rc;
+    knock_str_t          none = knock_null_string;
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
@@ -467,6 +468,11 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
         if (p) {
             ngx_sprintf(p, "\"%*s\"%Z", etag->len, etag->data);
             (void) ngx_http_knock_add_header(r, "ETag", (char *) p);
+        }
+
+        if (knock_api_condition_names(&api->if_none_match, etag)) {
+            status = NGX_HTTP_NOT_MODIFIED;
+            json = &none;
         }
     }
 

@@ -104,20 +104,51 @@ ngx_http_knock_api_random_arg(ngx_http_knock_api_t *api)
 
 
 /*
- * An environment's commits stand in its own slot: a page is merged of all.  A
- * score is unique in its environment only, so a cursor "SCORE.N" names the
+ * An environment's commits stand in its own slot: a page is merged of all that
+ * are asked for, and that the key is for.  A score is unique in its environment only, so a cursor "SCORE.N" names the
  * environment too: those after the Nth have their commit of that score ahead.
  */
 
 static void
 ngx_http_knock_api_commit_list(ngx_http_knock_api_t *api)
 {
-    size_t       i;
-    knock_str_t  cursor;
+    size_t               i, n;
+    size_t              *asked;
+    knock_str_t          cursor;
+    knock_error_t        err;
+    const knock_str_t   *base;
+
+    base = NULL;
+
+    if (api->req.environment.len) {
+        base = ngx_http_knock_api_base(api, &api->req.environment);
+        if (base == NULL) {
+            return;
+        }
+    }
+
+    asked = knock_arena_alloc(api->arena,
+                              api->nenvironments * sizeof(size_t));
+    if (asked == NULL) {
+        ngx_http_knock_api_memory(api);
+        return;
+    }
+
+    api->data = asked;
 
     ngx_http_knock_api_step(api, ngx_http_knock_api_commit_merge);
 
-    for (i = 0; i < api->nenvironments; i++) {
+    for (i = 0, n = 0; i < api->nenvironments; i++) {
+
+        if ((base && base != &api->bases[i])
+            || ngx_http_knock_api_permit_in(api, &api->environments[i], &err)
+               != NGX_OK)
+        {
+            continue;
+        }
+
+        asked[n++] = i;
+
         ngx_http_knock_api_function(api, "knock_commit_page");
         ngx_http_knock_api_key(api, &api->bases[i], KNOCK_KEY_COMMITS, NULL);
         ngx_http_knock_api_key(api, &api->bases[i], KNOCK_KEY_COMMIT_IDS,
@@ -177,7 +208,7 @@ static void
 ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
 {
     size_t                   i, n, best, last;
-    size_t                  *at;
+    size_t                  *at, *asked;
     knock_buf_t              buf, next;
     knock_str_t              score, newest, cursor;
     ngx_http_knock_reply_t  *page;
@@ -196,6 +227,7 @@ ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
     }
 
     last = 0;
+    asked = api->data;
     knock_str_set(&newest, "");
 
     knock_buf_init(&buf, api->arena, 4096);
@@ -235,7 +267,7 @@ ngx_http_knock_api_commit_merge(ngx_http_knock_api_t *api)
         knock_buf_add_str(&buf,
                           &api->replies[best].elements[at[best] + 1].str);
         at[best] += 2;
-        last = best;
+        last = asked[best];
     }
 
     knock_buf_init(&next, api->arena, newest.len + NGX_SIZE_T_LEN + 1);
@@ -274,20 +306,33 @@ ngx_http_knock_api_commit_find(ngx_http_knock_api_t *api,
 }
 
 
-/* the environment that the commit was found in, or NGX_ERROR */
+/* the environment that the commit was found in, or NGX_ERROR: answered */
 
 static ngx_int_t
 ngx_http_knock_api_commit_found(ngx_http_knock_api_t *api)
 {
-    size_t  i;
+    size_t         i;
+    knock_error_t  err;
 
     for (i = 0; i < api->nreplies; i++) {
         if (ngx_http_knock_api_status(&api->replies[i]) == NGX_HTTP_OK) {
-            return (ngx_int_t) i;
+            break;
         }
     }
 
-    return NGX_ERROR;
+    if (i == api->nreplies) {
+        ngx_http_knock_api_relay(api);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_knock_api_permit_in(api, &api->environments[i], &err)
+        != NGX_OK)
+    {
+        ngx_http_knock_api_error(api, &err);
+        return NGX_ERROR;
+    }
+
+    return (ngx_int_t) i;
 }
 
 
@@ -298,13 +343,10 @@ ngx_http_knock_api_commit_get(ngx_http_knock_api_t *api)
 
     i = ngx_http_knock_api_commit_found(api);
 
-    if (i == NGX_ERROR) {
-        ngx_http_knock_api_relay(api);
-        return;
+    if (i != NGX_ERROR) {
+        ngx_http_knock_api_answer(api, NGX_HTTP_OK,
+                                  &api->replies[i].elements[1].str, NULL);
     }
-
-    ngx_http_knock_api_answer(api, NGX_HTTP_OK,
-                              &api->replies[i].elements[1].str, NULL);
 }
 
 
@@ -317,7 +359,6 @@ ngx_http_knock_api_revert(ngx_http_knock_api_t *api)
     i = ngx_http_knock_api_commit_found(api);
 
     if (i == NGX_ERROR) {
-        ngx_http_knock_api_relay(api);
         return;
     }
 

@@ -233,6 +233,7 @@ ngx_http_knock_api_source_get(ngx_http_knock_api_t *api,
     ngx_http_knock_api_function(api, "knock_source_get");
     ngx_http_knock_api_account_key(api, "sources");
     ngx_http_knock_api_arg(api, &api->req.source);
+    ngx_http_knock_api_arg(api, &api->if_match);
     ngx_http_knock_api_send(api);
 
     ngx_http_knock_api_sent(api);
@@ -244,13 +245,13 @@ ngx_http_knock_api_source_get(ngx_http_knock_api_t *api,
 static void
 ngx_http_knock_api_source_patch(ngx_http_knock_api_t *api)
 {
-    knock_str_t              text, etag;
+    knock_str_t              text;
     knock_error_t            err;
     ngx_http_knock_reply_t  *reply;
 
     reply = api->replies;
 
-    if (ngx_http_knock_api_status(reply) != NGX_HTTP_OK
+    if (ngx_http_knock_api_status(reply) != NGX_HTTP_OK || reply->n < 3
         || api->req.name.len == 0)
     {
         ngx_http_knock_api_relay(api);
@@ -265,19 +266,13 @@ ngx_http_knock_api_source_patch(ngx_http_knock_api_t *api)
         return;
     }
 
-    etag = api->if_match;
-
-    if (etag.len == 0 && reply->n > 2) {
-        etag = reply->elements[2].str;
-    }
-
     ngx_http_knock_api_step(api, ngx_http_knock_api_relay);
 
     ngx_http_knock_api_function(api, "knock_source_set");
     ngx_http_knock_api_account_key(api, "sources");
     ngx_http_knock_api_arg(api, &api->req.source);
     ngx_http_knock_api_arg(api, &text);
-    ngx_http_knock_api_arg(api, &etag);
+    ngx_http_knock_api_arg(api, &reply->elements[2].str);
     ngx_http_knock_api_send(api);
 
     ngx_http_knock_api_sent(api);
@@ -288,22 +283,10 @@ static void
 ngx_http_knock_api_source_delete(ngx_http_knock_api_t *api)
 {
     size_t              i;
-    knock_error_t       err;
     const knock_str_t  *base;
 
     if (ngx_http_knock_api_status(api->replies) != NGX_HTTP_OK) {
         ngx_http_knock_api_relay(api);
-        return;
-    }
-
-    if (api->if_match.len && !knock_str_is(&api->if_match, "*")
-        && (api->replies->n < 3
-            || !knock_str_eq(&api->if_match, &api->replies->elements[2].str)))
-    {
-        (void) knock_error_set(&err, KNOCK_E_STALE,
-                               "it has been changed since: read it again and "
-                               "send the new ETag as If-Match");
-        ngx_http_knock_api_error(api, &err);
         return;
     }
 

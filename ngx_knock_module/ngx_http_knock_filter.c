@@ -1,5 +1,6 @@
 
 #include "ngx_http_knock_metrics.h"
+#include "ngx_http_knock_send.h"
 #include "knock_answer.h"
 
 
@@ -11,6 +12,47 @@ static ngx_int_t ngx_http_knock_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_knock_filter_text(ngx_http_request_t *r,
     ngx_str_t *text);
+
+
+/* each status by the code that has it, and why that may be */
+
+static const struct {
+    knock_error_code_e   code;
+    const char          *why;
+} ngx_http_knock_refusals[] = {
+
+    { KNOCK_E_UNAUTHORIZED,
+      "auth_basic or auth_request asks for other credentials" },
+
+    { KNOCK_E_FORBIDDEN,
+      "deny, limit_except or auth_request keeps it out of this location" },
+
+    { KNOCK_E_NOT_FOUND, "a rule for this location says that nothing is here" },
+
+    { KNOCK_E_METHOD_NOT_ALLOWED,
+      "a rule for this location does not take its method" },
+
+    { KNOCK_E_REQUEST_TIMEOUT, "it did not come in time, send it again" },
+
+    { KNOCK_E_LENGTH,
+      "the body is longer than client_max_body_size allows, send smaller "
+      "batches or raise it" },
+
+    { KNOCK_E_UNSUPPORTED_MEDIA, "send JSON as application/json" },
+
+    { KNOCK_E_TOO_MANY_REQUESTS,
+      "limit_req or limit_conn lets no more in, send it again later" },
+
+    { KNOCK_E_BAD_GATEWAY, "send it again later" },
+
+    { KNOCK_E_SERVICE_UNAVAILABLE,
+      "limit_req or limit_conn lets no more in, or the location is closed, "
+      "send it again later" },
+
+    { KNOCK_E_GATEWAY_TIMEOUT, "send it again later" },
+
+    { KNOCK_E_NONE, "the server's error log says why" }
+};
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -63,7 +105,9 @@ ngx_http_knock_header_filter(ngx_http_request_t *r)
         ngx_http_set_ctx(r, ctx, ngx_http_knock_module);
     }
 
-    if (ngx_http_knock_filter_text(r, &ctx->text) != NGX_OK) {
+    if (ngx_http_knock_filter_text(r, &ctx->text) != NGX_OK
+        || ngx_http_knock_add_headers(r, r->headers_out.status) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -129,32 +173,29 @@ ngx_http_knock_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 static ngx_int_t
 ngx_http_knock_filter_text(ngx_http_request_t *r, ngx_str_t *text)
 {
-    knock_str_t     json, none = knock_null_string;
-    knock_arena_t  *arena;
-    knock_error_t   err;
+    ngx_uint_t           i, status;
+    knock_str_t          json, none = knock_null_string;
+    knock_arena_t       *arena;
+    knock_error_t        err;
+    knock_error_code_e   code;
 
-    switch (r->headers_out.status) {
+    status = r->headers_out.status;
 
-    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
-        (void) knock_error_set(&err, KNOCK_E_LENGTH,
-                               "the body is longer than client_max_body_size "
-                               "allows: send smaller batches or raise it");
-        break;
-
-    case NGX_HTTP_UNSUPPORTED_MEDIA_TYPE:
-        (void) knock_error_set(&err, KNOCK_E_UNSUPPORTED_MEDIA,
-                               "send JSON as application/json");
-        break;
-
-    default:
-        (void) knock_error_set(&err, r->headers_out.status
-                                     >= NGX_HTTP_INTERNAL_SERVER_ERROR
-                                     ? KNOCK_E_INTERNAL
-                                     : KNOCK_E_INVALID_REQUEST,
-                               "nginx refused the request with %d: the "
-                               "server's error log says why",
-                               (int) r->headers_out.status);
+    for (i = 0; ngx_http_knock_refusals[i].code != KNOCK_E_NONE; i++) {
+        if (knock_error_status(ngx_http_knock_refusals[i].code) == status) {
+            break;
+        }
     }
+
+    code = ngx_http_knock_refusals[i].code;
+
+    if (code == KNOCK_E_NONE) {
+        code = status >= NGX_HTTP_INTERNAL_SERVER_ERROR
+               ? KNOCK_E_INTERNAL : KNOCK_E_INVALID_REQUEST;
+    }
+
+    (void) knock_error_set(&err, code, "nginx refused the request with %d: %s",
+                           (int) status, ngx_http_knock_refusals[i].why);
 
     arena = knock_arena_create(NGX_HTTP_KNOCK_FILTER_ARENA);
     if (arena == NULL) {

@@ -382,6 +382,12 @@ ngx_http_knock_init_module(ngx_cycle_t *cycle)
 {
     ngx_http_knock_main_conf_t  *kmcf;
 
+    kmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_knock_module);
+
+    if (kmcf && kmcf->redis) {
+        ngx_http_knock_secret_listen(cycle);
+    }
+
     if (ngx_process != NGX_PROCESS_SINGLE || ngx_is_init_cycle(ngx_cycle)) {
         return NGX_OK;
     }

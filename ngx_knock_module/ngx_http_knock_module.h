@@ -104,5 +104,8 @@ ngx_int_t ngx_http_knock_filter_init(ngx_conf_t *cf);
  */
 ngx_int_t ngx_http_knock_secret_init(ngx_conf_t *cf);
 
+/* ... and what it logs of a head that it has not read whole, as well */
+void ngx_http_knock_secret_listen(ngx_cycle_t *cycle);
+
 
 #endif /* _NGX_HTTP_KNOCK_MODULE_H_INCLUDED_ */

@@ -77,15 +77,11 @@ ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
         ngx_http_knock_metrics_refused(r, json);
     }
 
-    if (status == NGX_HTTP_SERVICE_UNAVAILABLE
-        && ngx_http_knock_add_header(r, "Retry-After",
-                                     NGX_HTTP_KNOCK_RETRY_AFTER)
-           != NGX_OK)
-    {
+    if (ngx_http_knock_add_headers(r, status) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* or nginx takes an If-Match for its own to judge, and answers 412 */
+    /* or nginx takes conditions for its own to judge, by no ETag */
 
     r->disable_not_modified = 1;
 
@@ -116,6 +112,11 @@ ngx_http_knock_send_text(ngx_http_request_t *r, ngx_uint_t status,
     r->headers_out.content_type = *type;
     r->headers_out.content_type_len = type->len;
     r->headers_out.content_type_lowcase = NULL;
+
+    if (status == NGX_HTTP_NOT_MODIFIED) {
+        r->headers_out.content_length_n = -1;
+        ngx_str_null(&r->headers_out.content_type);
+    }
 
     rc = ngx_http_send_header(r);
 
@@ -151,6 +152,28 @@ ngx_http_knock_set_answered(ngx_http_request_t *r)
     ctx->answered = 1;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_knock_add_headers(ngx_http_request_t *r, ngx_uint_t status)
+{
+    if (ngx_http_knock_add_header(r, "X-Content-Type-Options", "nosniff")
+        != NGX_OK
+        || ngx_http_knock_add_header(r, "Cache-Control", "no-store")
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (status != NGX_HTTP_TOO_MANY_REQUESTS
+        && status != NGX_HTTP_SERVICE_UNAVAILABLE)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_knock_add_header(r, "Retry-After",
+                                     NGX_HTTP_KNOCK_RETRY_AFTER);
 }
 
 

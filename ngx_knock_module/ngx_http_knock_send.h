@@ -14,8 +14,8 @@
 
 
 /*
- * Sends an answer, which is copied, with the headers that its status asks for
- * (503: Retry-After).  What it returns finalizes the request.
+ * Sends an answer, which is copied, with the headers that it asks for.  What
+ * it returns finalizes the request.
  */
 ngx_int_t ngx_http_knock_send(ngx_http_request_t *r, ngx_uint_t status,
     const knock_str_t *json);
@@ -38,6 +38,10 @@ ngx_int_t ngx_http_knock_send_text(ngx_http_request_t *r, ngx_uint_t status,
  */
 ngx_int_t ngx_http_knock_send_refusal(ngx_http_request_t *r,
     const knock_error_t *err, const char *allow);
+
+/* adds the headers that JSON of this status has: how to keep and to retry it */
+ngx_int_t ngx_http_knock_add_headers(ngx_http_request_t *r,
+    ngx_uint_t status);
 
 /* adds a header to the answer; both strings must live as long as r */
 ngx_int_t ngx_http_knock_add_header(ngx_http_request_t *r, const char *name,

@@ -307,8 +307,9 @@ ngx_http_knock_settle_job(ngx_http_knock_job_t *job)
 
     case NGX_HTTP_KNOCK_GUARDED:
         (void) knock_error_set(&err, KNOCK_E_STALE,
-                               "it has been changed since: read it again and "
-                               "send the new ETag as If-Match");
+                               "it is not what If-Match or If-None-Match "
+                               "says: read it again, and repeat the change on "
+                               "that");
         ngx_http_knock_job_refuse(job, &err);
         return;
 

@@ -21,7 +21,7 @@
 -- element is an integer.
 --
 
-local VERSION = 4
+local VERSION = 5
 
 -- the oldest caller whose arguments can be read by knock_apply, and by what
 -- reads and tests runs
@@ -204,7 +204,8 @@ end
 
 local function stale(what, key)
     return failed(412, 'stale', what .. ' "' .. key .. '" is not what If-Match'
-                  .. ' says: read it again, and repeat the change on that')
+                  .. ' or If-None-Match says: read it again, and repeat the'
+                  .. ' change on that')
 end
 
 
@@ -214,15 +215,28 @@ local function bad_cursor(cursor)
 end
 
 
--- whether a text, or nil, is what an if_match of '', '*' or an ETag asks for
+-- Whether a text, or nil, is what an if_match asks for: conditions with spaces
+-- between, each "*" (there is one) or ETags with commas between (it has one of
+-- them), or with a "!" in front the contrary.
 
 local function matches(if_match, text)
     if if_match == '' then
         return true
     end
 
-    return text and (if_match == '*' or redis.sha1hex(text) == if_match)
-           or false
+    local tag = text and redis.sha1hex(text)
+
+    for negated, tags in string.gmatch(if_match, '(!?)(%S+)') do
+        local named = tag and (tags == '*'
+                               or string.find(',' .. tags .. ',',
+                                              ',' .. tag .. ',', 1, true))
+
+        if named and negated == '!' or not named and negated == '' then
+            return false
+        end
+    end
+
+    return true
 end
 
 
@@ -522,14 +536,18 @@ end
 
 
 -- KEYS: sources
--- ARGV: library version, key
--- Answers 200; 404.
+-- ARGV: library version, key, if_match, which may be left out
+-- Answers 200; 404; 412.
 
 local function source_get(keys, args)
     local doc = redis.call('HGET', keys[1], args[2])
 
     if not doc then
         return not_found('source', args[2])
+    end
+
+    if not matches(args[3] or '', doc) then
+        return stale('source', args[2])
     end
 
     return { 200, doc, redis.sha1hex(doc) }

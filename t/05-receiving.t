@@ -842,7 +842,7 @@ my $body = ::track('u1');
 --- response_headers
 Content-Type: application/json
 --- response_body_like eval
-::error('invalid_request', '403')
+::error('forbidden', '403')
 --- error_code: 403
 
 

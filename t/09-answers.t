@@ -541,6 +541,20 @@ subtest 'commits' => sub {
               [ map { ("p$_", "c$_") } reverse 1 .. 4 ],
               'of both environments, newest first';
     is_deeply $api->pages('/commits', $_), $all, "by pages of $_" for 1 .. 5;
+
+    for my $environment ('development', 'production') {
+        my $own = [ grep { $_->{environment} eq $environment } @$all ];
+
+        cmp_ok scalar @$own, '>', 1, "commits of $environment";
+        is_deeply $api->pages("/commits?environment=$environment", $_), $own,
+                  "alone, by pages of $_" for 1 .. 3, 1000;
+    }
+
+    is_deeply $api->pages('/commits?environment=', 1000), $all, 'of none: all';
+    $api->refused('of one that there is not', 404, 'not_found',
+                  GET => '/commits?environment=nowhere');
+    $api->refused("of $_", 422, 'invalid_parameter', GET => $_)
+        for '/commits?environment=No', '/sources?environment=development';
     is_deeply $api->done('one of them', 200, GET => "/commits/$_->{id}"), $_,
               'as in the list' for @$all;
     is $all->[0]{author}, undef, 'no author was given';

@@ -207,7 +207,7 @@ subtest 'paths' => sub {
     }
 
     $api->refused("GET $_", 404, 'not_found', GET => $_)
-        for '/', '/nothing', '/sources/segment/nothing', '/sources//segment',
+        for '/', '/nothing', '/sources/segment/nothing',
             '/environments/development/nothing', '/Sources',
             '/sources/segment/environments', '/commits/a/b/c';
 };

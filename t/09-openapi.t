@@ -145,6 +145,10 @@ sub walk {
             { event => { type => 'track', event => 'T' },
               environment => 'development' });
 
+    $call->(GET => $_, undef, 'If-None-Match' => '*')
+        for $dev, '/sources/segment', '/workflows/w', '/actions/a',
+            "$live/users/u1";
+
     $call->(DELETE => '/actions/b');
     $call->(GET => '/actions');
     $call->(DELETE => '/workflows/v');
@@ -153,6 +157,7 @@ sub walk {
     my $commits = $call->(GET => '/commits');
 
     $call->(GET => '/commits?limit=1');
+    $call->(GET => '/commits?environment=staging');
     $call->(GET => "/commits/$_->{id}") for @{ $commits->{items} };
     $call->(POST => "/commits/$commits->{items}[0]{id}/revert",
             { message => 'Back', author => 'ada' });
@@ -204,6 +209,7 @@ sub refusals {
             if $method ne 'GET' && $pattern !~ /preview/;
     }
 
+    $api->call(GET => '/commits?environment=nowhere');
     $api->call(DELETE => "/$_/none") for qw(workflows actions);
     $api->call(POST => '/sources', { key => 'segment' });
     $api->call(POST => '/environments', { key => 'production' });

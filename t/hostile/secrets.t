@@ -8,7 +8,8 @@ use Digest::SHA qw(hmac_sha1_hex);
 use JSON::PP;
 use Knock::Api;
 use Knock::Files qw(slurp);
-use Knock::Server qw(wait_for);
+use Knock::H2;
+use Knock::Server qw(free_port wait_for);
 use Knock::Test;
 use Test::More;
 
@@ -20,6 +21,7 @@ my %secrets = (
 );
 
 my $in = "/integrations/receive/$secrets{token}";
+my $second = free_port();
 my @answers;
 my $api = start();
 my $nginx = $api->nginx;
@@ -27,6 +29,7 @@ my $nginx = $api->nginx;
 received();
 refused();
 spoilt();
+broken();
 given_up();
 called();
 without_redis();
@@ -63,6 +66,7 @@ sub start {
     my $started = Knock::Api->start(
         redis => undef,
         http => 'client_body_timeout 100ms; client_max_body_size 16m;'
+                . "server { listen 127.0.0.1:$second http2; }"
                 . "knock_redis redis://:$password\@127.0.0.1:"
                 . redis_server()->{port} . ' reconnect=10ms;',
         server => "location /metrics { knock_metrics; }\n"
@@ -132,6 +136,107 @@ sub spoilt {
          'and no more where it was redirected to';
     like $log, qr/too large .*, request: "POST \/other\/place HTTP\/1\.1"/,
          'and all of requests to others';
+}
+
+
+# Heads that nginx does not take, or leaves a part of, and quotes.
+
+sub broken {
+    my $key = $secrets{'API key'};
+    my $long = 'x' x 40_000;
+
+    # what it says, the request's line, further lines
+
+    my @heads = (
+        ['duplicate header line', "GET /v1/sources HTTP/1.1",
+         ("Authorization: Bearer $key") x 2],
+        ['duplicate header line', "GET /v1/sources HTTP/1.1",
+         'Authorization: Bearer x', "Authorization: $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Authorization : Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Authori zation: Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Api_Key: Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1', 'Authorization:',
+         "  Bearer $key"],
+        ['invalid header line', 'GET /v1/sources HTTP/1.1',
+         "Authorization: Bearer $key\0"],
+        ['too long header line', 'GET /v1/sources HTTP/1.1',
+         "Authorization: Bearer $key$long"],
+
+        (map { ['Content-Length', "POST $in HTTP/1.1", @$_] }
+             ['Content-Length: x'], ['Content-Length: -1'],
+             ['Content-Length: 99999999999999999999'], ['Content-Length: 1 2'],
+             ['Content-Length: 1', 'Transfer-Encoding: chunked']),
+        ['duplicate header line', "POST $in HTTP/1.1",
+         'Content-Length: 1', 'Content-Length: 2'],
+        ['Transfer-Encoding', "POST $in HTTP/1.1", 'Transfer-Encoding: x'],
+        ['Transfer-Encoding', "POST $in HTTP/1.0",
+         'Transfer-Encoding: chunked'],
+        ['invalid header line', "POST $in HTTP/1.1",
+         "X-Signature : $secrets{'signing secret'}"],
+        ['client sent invalid', "POST $in HTTP/9.9"],
+        ['client sent invalid', "POST $in HTTP/1.1 x"],
+        ['client sent invalid', "p\0st $in HTTP/1.1"],
+        ['too long URI', "POST $in?$long HTTP/1.1"],
+        ['client sent invalid', "POST http://a:b:c/$in HTTP/1.1"],
+        ['TRACE', "TRACE $in HTTP/1.1"],
+        ['prematurely closed', "POST $in HTTP/1.1", undef],
+        ['prematurely closed', "POST $in", undef],
+    );
+
+    my $offset = -s $nginx->error_log;
+
+    for my $head (@heads) {
+        my ($says, @lines) = @$head;
+        my $ends = defined $lines[-1];
+        my $http = $nginx->new_client;
+
+        @lines = grep { defined } @lines;
+        splice @lines, 1, 0, 'Host: x', 'Connection: close' if $ends || @lines > 1;
+
+        eval {
+            $http->send(join("\r\n", @lines, $ends ? ('', '') : ()));
+            $http->rest if $ends;
+        };
+        $http->close;
+
+        my $shown = substr "@lines", 0, 60;
+
+        ok wait_for("a line that says $says", sub {
+            $nginx->log_text($offset) =~ /\Q$says\E.*\n/;
+        }), "$shown: is in the log";
+
+        $offset = -s $nginx->error_log;
+    }
+
+    # two at a time, so that one is read while the connection is opened
+
+    my $http = $nginx->new_client;
+
+    $http->send("GET /v1/sources HTTP/1.1\r\nHost: x\r\n"
+                . "Api_Key: $key\r\n\r\n" x 2);
+    is $http->answer->{status}, 401, 'a header that is none does no harm';
+
+    # by HTTP/2, whose requests have logs of their own
+
+    my $h2 = Knock::H2->new($second);
+
+    $offset = -s $nginx->error_log;
+    $h2->send(headers(1, $in, 'content-length' => 'x', end => 1));
+    is $h2->answer(1)->{status}, 400, 'a length that is none';
+    ok wait_for('a line of that', sub {
+        $nginx->log_text($offset) =~ m{Length".*"POST \(a URL\) HTTP/2\.0"};
+    }), 'is in the log';
+
+    my $log = $nginx->log_text;
+
+    like $log, qr/sent[ ]duplicate[ ]header[ ]line:[ ]\(left[ ]out\)[ ]while[ ]
+                  reading[ ]client[ ]request[ ]headers,[ ]client:[ ][\d.]+,
+                  [ ]server:[ ],[ ]request:[ ]"GET[ ]\(a[ ]URL\)[ ]HTTP\/1.1",
+                  [ ]host:[ ]"x"$/mx,
+         'the log says what it may';
 }
 
 

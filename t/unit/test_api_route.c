@@ -1,5 +1,7 @@
 
-/* knock_api_route: from a method, a path and a query to a call of the API */
+/* knock_api_route: from a method and an address to a call of the API */
+
+#include <ctype.h>
 
 #include "fixture.h"
 #include "mutate.h"
@@ -32,26 +34,62 @@ exact(const char *text, size_t len)
 }
 
 
+/* as nginx decodes a path, but for slashes and dots that it takes out */
+
+static size_t
+decode(const char *path, size_t len, char *uri)
+{
+    char    digits[3] = { 0 };
+    size_t  i, n;
+
+    for (i = n = 0; i < len; i++) {
+
+        if (path[i] == '%' && len - i > 2 && isxdigit((unsigned char) path[i + 1])
+            && isxdigit((unsigned char) path[i + 2]))
+        {
+            memcpy(digits, path + i + 1, 2);
+            uri[n++] = (char) strtol(digits, NULL, 16);
+            i += 2;
+
+        } else {
+            uri[n++] = path[i];
+        }
+    }
+
+    return n;
+}
+
+
 static int
 route_bytes(knock_api_method_e method, const char *path, size_t path_len,
     const char *query, size_t query_len, knock_api_request_t *req,
     knock_error_t *err)
 {
-    int          rc;
-    knock_str_t  p, q;
+    int                  rc;
+    char                *uri;
+    knock_api_address_t  address;
 
-    p = exact(path, path_len);
-    q = exact(query, query_len);
+    uri = malloc(path_len + 1);
+    assert_non_null(uri);
+
+    memset(&address, 0, sizeof(knock_api_address_t));
+
+    address.raw = exact(path, path_len);
+    address.uri = exact(uri, decode(path, path_len, uri));
+    address.query = exact(query, query_len);
+
+    free(uri);
 
     memset(err, 0, sizeof(knock_error_t));
     memset(req, 0xa5, sizeof(knock_api_request_t));
 
-    rc = knock_api_route(arena, method, &p, &q, req, err);
+    rc = knock_api_route(arena, method, &address, req, err);
 
     /* nothing that is answered points into these */
 
-    free(p.data);
-    free(q.data);
+    free(address.raw.data);
+    free(address.uri.data);
+    free(address.query.data);
 
     if (rc == KNOCK_OK) {
         assert_int_equal(err->code, KNOCK_E_NONE);
@@ -216,7 +254,12 @@ static const struct {
     { "/v1/commits/publish/revert", POST, KNOCK_API_COMMIT_REVERT, "", "",
       "publish" },
 
-    /* keys may be percent-encoded too */
+    /* words and keys may be percent-encoded too */
+
+    { "/v1/%73ources", GET, KNOCK_API_SOURCE_LIST, "", "", "" },
+    { "/%761/sources", GET, KNOCK_API_SOURCE_LIST, "", "", "" },
+    { "/v1%2Fsources", GET, KNOCK_API_SOURCE_LIST, "", "", "" },
+    { "/v1/commits%2Fpublish", POST, KNOCK_API_COMMIT_PUBLISH, "", "", "" },
 
     { "/v1/sources/%73e%67", GET, KNOCK_API_SOURCE_GET, "seg", "", "" },
     { "/v1/sources/s/environments/de%76", GET, KNOCK_API_ENDPOINT_GET, "s",
@@ -237,8 +280,6 @@ static const struct {
       "J\xc3\xbcrgen \xf0\x9f\x98\x80" },
     { "/v1/environments/dev/users/J\xc3\xbcrgen", GET, KNOCK_API_USER_GET, "",
       "dev", "J\xc3\xbcrgen" },
-    { "/v1/environments/dev/users/..", GET, KNOCK_API_USER_GET, "", "dev",
-      ".." },
     { "/v1/environments/dev/users/%252F", GET, KNOCK_API_USER_GET, "", "dev",
       "%2F" },
 
@@ -328,7 +369,7 @@ other_paths_are_not_found(void **state)
         "", "/", "v1", "/v1", "/v1/", "/v1//", "/v1/x", "/v2/sources",
         "/v1sources", "sources", "/V1/sources", "/v1/Sources", "v1/sources",
         "/v1//sources", "//v1//sources", "/v1/sources//", "/v1/sources//seg",
-        "/v1/sources/seg//", "/v1/source", "/v1/sourcess", "/v1/%73ources",
+        "/v1/sources/seg//", "/v1/source", "/v1/sourcess",
         "/v1/sources/seg/environment", "/v1/sources/seg/environments",
         "/v1/sources/seg/environments//events",
         "/v1/sources/seg/environments/dev/rotate/x",
@@ -473,8 +514,6 @@ keys_and_ids_are_checked(void **state)
         { GET, "/v1/environments/e/users/%C0%AF", "a user's id" },
         { GET, "/v1/environments/e/users/%ED%A0%80", "a user's id" },
         { GET, "/v1/environments/e/users/\xff", "a user's id" },
-        { GET, "/v1/environments/e/users/a%2", "a user's id" },
-        { GET, "/v1/environments/e/users/a%u0041", "a user's id" },
 
         { DELETE, "/v1/sources/s/environments/e/events/track",
           "an event key in the path: expected track/ and an event name of 1 "
@@ -489,8 +528,6 @@ keys_and_ids_are_checked(void **state)
           "an event key" },
         { DELETE, "/v1/sources/s/environments/e/events/x", "an event key" },
         { DELETE, "/v1/sources/s/environments/e/events/track/%FF",
-          "an event key" },
-        { DELETE, "/v1/sources/s/environments/e/events/track/%",
           "an event key" }
     };
 
@@ -642,6 +679,7 @@ the_query_is_checked(void **state)
         { "cursor=\x80", "UTF-8" },
         { "%=1", "percent-encoded" },
         { "page=2", "the query takes \"limit\", \"cursor\" and \"status\"" },
+        { "environment=dev", "only the list of commits takes it" },
         { "Limit=2", "the query takes" },
         { "=2", "the query takes" },
         { "limit%3D2", "the query takes" },
@@ -661,22 +699,211 @@ the_query_is_checked(void **state)
 
 
 static void
-a_query_may_be_null(void **state)
+commits_are_asked_for_by_environment(void **state)
 {
-    knock_error_t        err;
-    knock_str_t          path = knock_string("/v1/sources");
-    knock_str_t          none = knock_null_string;
     knock_api_request_t  req;
 
     (void) state;
 
-    assert_int_equal(knock_api_route(arena, GET, &path, &none, &req, &err),
-                     KNOCK_OK);
-    assert_int_equal(req.op, KNOCK_API_SOURCE_LIST);
+    route_ok(GET, "/v1/commits", "environment=dev&limit=5", &req);
+    assert_str(&req.environment, "dev");
 
-    assert_int_equal(knock_api_route(arena, GET, &none, &none, &req, &err),
+    route_ok(GET, "/v1/commits", "environment=", &req);
+    assert_int_equal(req.environment.len, 0);
+
+    assert_refused(GET, "/v1/commits", "environment=Dev",
+                   KNOCK_E_INVALID_PARAMETER,
+                   "\"environment\": expected 1 to 64 of the characters a-z");
+    assert_refused(GET, "/v1/commits/c", "environment=dev",
+                   KNOCK_E_INVALID_PARAMETER, "only the list of commits");
+}
+
+
+static void
+what_there_is_not_may_be_null(void **state)
+{
+    knock_error_t        err;
+    knock_api_address_t  address;
+    knock_api_request_t  req;
+
+    (void) state;
+
+    memset(&address, 0, sizeof(knock_api_address_t));
+
+    assert_int_equal(knock_api_route(arena, GET, &address, &req, &err),
                      KNOCK_ERROR);
     assert_int_equal(err.code, KNOCK_E_NOT_FOUND);
+
+    knock_str_set(&address.uri, "/v1/sources");
+
+    assert_int_equal(knock_api_route(arena, GET, &address, &req, &err),
+                     KNOCK_OK);
+    assert_int_equal(req.op, KNOCK_API_SOURCE_LIST);
+}
+
+
+/* what nginx decoded says which call it is, also where more was sent */
+
+#define U       "/v1/environments/e/users/"
+#define ANOTHER "that of another call"
+#define DOTS    "are taken out of a path"
+
+static void
+the_path_is_what_nginx_made_of_it(void **state)
+{
+    int                  rc;
+    size_t               i;
+    knock_error_t        err;
+    knock_api_address_t  address;
+    knock_api_request_t  req;
+
+    static const struct {
+        knock_api_method_e   method;
+        const char          *uri;
+        const char          *raw;
+        knock_api_op_e       op;    /* KNOCK_API_OP_COUNT: refused */
+        const char          *key;   /* or what the error says */
+    } cases[] = {
+
+        /* another path was sent: a rewrite */
+
+        { GET, "/v1/sources", "", KNOCK_API_SOURCE_LIST, "" },
+        { GET, "/v1/sources", "/x", KNOCK_API_SOURCE_LIST, "" },
+        { GET, U "u1", "/v1/commits", KNOCK_API_USER_GET, "u1" },
+        { GET, U "a/b", "", KNOCK_API_OP_COUNT, "no such path" },
+
+        /* slashes doubled: nginx merges them, those of ids are as sent */
+
+        { GET, U "u1", "//v1//environments/e///users//u1",
+          KNOCK_API_USER_GET, "u1" },
+        { GET, U "a/b", U "a%2Fb", KNOCK_API_USER_GET, "a/b" },
+        { GET, U "a/b", U "a%2F%2fb", KNOCK_API_USER_GET, "a//b" },
+        { GET, U "a/b", "//v1/environments//e/users//a%2Fb",
+          KNOCK_API_USER_GET, "a/b" },
+        { GET, U "a/b/", U "a%2Fb%2F/", KNOCK_API_USER_GET, "a/b/" },
+        { GET, U "a/b", U "a/b", KNOCK_API_OP_COUNT, "no such path" },
+        { GET, U "a/b", U "a/%2Fb", KNOCK_API_OP_COUNT, "no such path" },
+        { GET, U "a", U "%2Fa", KNOCK_API_USER_GET, "/a" },
+        { GET, U "a/", U "a%2F", KNOCK_API_USER_GET, "a/" },
+        { GET, U "%2F", U "%252F", KNOCK_API_USER_GET, "%2F" },
+        { DELETE, "/v1/sources/s/environments/e/events/track/http:/x",
+          "/v1/sources/s/environments/e/events/track%2Fhttp:%2F%2Fx",
+          KNOCK_API_EVENT_DELETE, "track/http://x" },
+
+        /* two calls */
+
+        { POST, "/v1/commits/c/revert", "/v1/commits/c%2Frevert",
+          KNOCK_API_OP_COUNT, ANOTHER },
+        { GET, "/v1/sources/s/environments/e",
+          "/v1/sources/s%2Fenvironments%2Fe", KNOCK_API_OP_COUNT, ANOTHER },
+        { POST, U "bulk", U "%2Fbulk", KNOCK_API_OP_COUNT, ANOTHER },
+        { GET, "/v1/sources", "/v1/%2Fsources", KNOCK_API_SOURCE_LIST, "" },
+
+        /* dots: nginx goes by them, and nobody can tell whose they are */
+
+        { GET, "/v1/sources", "/v1/x/../sources", KNOCK_API_SOURCE_LIST, "" },
+        { GET, U "b", U "a/../b", KNOCK_API_USER_GET, "b" },
+        { GET, U "b", U "a%2F..%2Fb", KNOCK_API_OP_COUNT, DOTS },
+        { GET, U "b", U "a/..%2fb", KNOCK_API_OP_COUNT, DOTS },
+        { POST, "/v1/commits/publish", "/v1/x/..%2fcommits/publish",
+          KNOCK_API_OP_COUNT, DOTS },
+        { DELETE, U, U "%2E", KNOCK_API_OP_COUNT, DOTS },
+        { DELETE, "/v1/environments/e/", U "%2e%2E", KNOCK_API_OP_COUNT,
+          DOTS },
+        { GET, U "a.b", U "a%2Eb", KNOCK_API_USER_GET, "a.b" },
+
+        /* what goes on, or stops short */
+
+        { GET, U "a/b", U "a%2Fb%2Fc", KNOCK_API_OP_COUNT, DOTS },
+        { GET, U "a/b/c", U "a%2Fb", KNOCK_API_OP_COUNT, DOTS },
+        { GET, U "a/b", U "a%2Fb%2", KNOCK_API_OP_COUNT, DOTS },
+        { GET, U "a/b", U "a%2Fb%", KNOCK_API_OP_COUNT, DOTS }
+    };
+
+    (void) state;
+
+    for (i = 0; i < N(cases); i++) {
+        memset(&address, 0, sizeof(knock_api_address_t));
+
+        address.uri = exact(cases[i].uri, strlen(cases[i].uri));
+        address.raw = exact(cases[i].raw, strlen(cases[i].raw));
+
+        rc = knock_api_route(arena, cases[i].method, &address, &req, &err);
+
+        free(address.uri.data);
+        free(address.raw.data);
+
+        if (rc == KNOCK_OK) {
+
+            if (req.op != cases[i].op) {
+                fail_msg("%s: call %d", cases[i].raw, (int) req.op);
+            }
+
+            assert_str(&req.key, cases[i].key);
+            continue;
+        }
+
+        if (cases[i].op != KNOCK_API_OP_COUNT
+            || strstr(err.message, cases[i].key) == NULL)
+        {
+            fail_msg("%s, %s: %s", cases[i].uri, cases[i].raw, err.message);
+        }
+    }
+}
+
+
+static void
+a_location_has_one_base(void **state)
+{
+    int                  rc;
+    size_t               i;
+    knock_error_t        err;
+    knock_api_address_t  address;
+    knock_api_request_t  req;
+
+    static const struct {
+        const char  *location;
+        const char  *uri;
+        int          found;
+    } cases[] = {
+        { "/v1/", "/v1/sources", 1 },
+        { "/v1", "/v1/sources", 1 },
+        { "/v1/sources", "/v1/sources", 1 },
+        { "/", "/v1/sources", 1 },
+        { "/admin/v1/", "/admin/v1/sources", 1 },
+        { "/admin/", "/admin/v1/sources", 1 },
+        { "/admin", "/admin/v1/sources", 1 },
+
+        { "/v1/", "/v1/x/v1/sources", 0 },
+        { "/", "/x/v1/sources", 0 },
+        { "/", "//v1/sources", 0 },
+        { "/admin", "/administrator/v1/sources", 0 },
+        { "/admin/", "/admin/x/v1/sources", 0 },
+
+        /* an expression, a name, and a rewrite that stays in its location */
+
+        { "^/(a|b)/v1/", "/a/v1/sources", 1 },
+        { "@api", "/x/v1/sources", 1 },
+        { "/api/", "/v1/sources", 1 }
+    };
+
+    (void) state;
+
+    for (i = 0; i < N(cases); i++) {
+        memset(&address, 0, sizeof(knock_api_address_t));
+
+        address.uri = exact(cases[i].uri, strlen(cases[i].uri));
+        address.location = exact(cases[i].location, strlen(cases[i].location));
+
+        rc = knock_api_route(arena, GET, &address, &req, &err);
+
+        free(address.uri.data);
+        free(address.location.data);
+
+        if ((rc == KNOCK_OK) != cases[i].found) {
+            fail_msg("%s in %s", cases[i].uri, cases[i].location);
+        }
+    }
 }
 
 
@@ -763,7 +990,10 @@ main(void)
         cmocka_unit_test(keys_and_ids_have_their_lengths),
         cmocka_unit_test(the_query_is_read),
         cmocka_unit_test(the_query_is_checked),
-        cmocka_unit_test(a_query_may_be_null),
+        cmocka_unit_test(commits_are_asked_for_by_environment),
+        cmocka_unit_test(what_there_is_not_may_be_null),
+        cmocka_unit_test(the_path_is_what_nginx_made_of_it),
+        cmocka_unit_test(a_location_has_one_base),
         cmocka_unit_test(the_codes_have_their_statuses),
         cmocka_unit_test(random_paths_are_taken_or_refused)
     };
