@@ -108,7 +108,7 @@ ngx_http_knock_api_body_handler(ngx_http_request_t *r)
             ngx_http_knock_complain_memory(worker, "a call of the API");
         }
 
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        ngx_http_knock_finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 

@@ -407,17 +407,11 @@ void
 ngx_http_knock_job_finish(ngx_http_knock_job_t *job, ngx_uint_t status,
     const knock_str_t *json)
 {
-    ngx_int_t            rc;
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = job->request;
-    c = r->connection;
 
     ngx_http_knock_job_free(job);
 
-    rc = ngx_http_knock_send(r, status, json);
-
-    ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+    ngx_http_knock_finalize(r, ngx_http_knock_send(r, status, json));
 }

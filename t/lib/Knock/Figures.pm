@@ -1,0 +1,102 @@
+package Knock::Figures;
+
+# What an nginx has counted, and holds, by its knock_metrics: for what must be
+# so after every bad path.
+#
+#   my $figures = Knock::Figures->new($nginx, $fake);
+#   ...
+#   $figures->is_quiet('two that have gone', requests => { 200 => 1, 499 => 2 });
+#
+# With a Knock::HeldRedis, that is served meanwhile.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+use Knock::Server qw(wait_for);
+
+# what is there only while a request is
+
+use constant GAUGES => qw(in_flight body_bytes pending_commands pending_bytes);
+
+
+# Takes down which workers there are, and what has been counted so far.
+
+sub new {
+    my ($class, $nginx, $fake) = @_;
+
+    my $self = bless { nginx => $nginx, fake => $fake,
+                       workers => [sort $nginx->workers] }, $class;
+
+    $self->{before} = $self->now;
+
+    return $self;
+}
+
+
+# All of the figures, by name and labels, without the `knock_` in front.
+
+sub now {
+    my ($self) = @_;
+
+    my $client = $self->{nginx}->figures_client;
+
+    $client->send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+
+    my $answer = $self->{fake} ? $self->{fake}->answer($client)
+                               : $client->answer;
+
+    die "no figures: $answer->{status}\n" if $answer->{status} != 200;
+
+    return { $answer->{body} =~ /^knock_(\S+) (\S+)$/mg };
+}
+
+
+# One test: that nothing is held any more, that the workers are those there
+# were, and what has been counted since the last time by the counters that
+# `counted` names: of one with a label a hash by its values, else a number.
+
+sub is_quiet {
+    my ($self, $title, %counted) = @_;
+
+    my ($figures, %held);
+    my $free = sub {
+        $figures = $self->now;
+        %held = map { $_ => $figures->{$_} } grep { $figures->{$_} } GAUGES;
+
+        return !%held;
+    };
+
+    if ($self->{fake}) {
+        eval { $self->{fake}->run_until('nothing to be held', $free, 20) };
+    } else {
+        eval { wait_for('nothing to be held', $free) };
+    }
+
+    my %got = map { $_ => $self->_counted($figures, $_, ref $counted{$_}) }
+              keys %counted;
+
+    $self->{before} = $figures;
+
+    is_deeply { held => \%held, workers => [sort $self->{nginx}->workers],
+                counted => \%got },
+              { held => {}, workers => $self->{workers},
+                counted => \%counted },
+              "$title: nothing is held, all is counted once";
+}
+
+
+sub _counted {
+    my ($self, $figures, $name, $labelled) = @_;
+
+    my %more = map { $_ => $figures->{$_} - ($self->{before}{$_} // 0) }
+               grep { /^${name}_total\b/ } keys %$figures;
+
+    return $more{"${name}_total"} if !$labelled;
+
+    return { map { my ($label) = /="(.*)"/; $label => $more{$_} }
+             grep { $more{$_} } keys %more };
+}
+
+1;
