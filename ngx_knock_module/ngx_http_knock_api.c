@@ -122,9 +122,7 @@ ngx_http_knock_api_body_handler(ngx_http_request_t *r)
         return;
     }
 
-    if (r == r->main) {
-        r->read_event_handler = ngx_http_test_reading;
-    }
+    ngx_http_knock_watch_client(r);
 
     ngx_http_knock_api_begin(api);
 }

@@ -21,15 +21,16 @@ use Knock::Server qw(wait_for);
 use constant GAUGES => qw(in_flight body_bytes pending_commands pending_bytes);
 
 
-# Takes down which workers there are, and what has been counted so far.
+# Takes down which workers there are, and what has been counted so far: nothing
+# where nginx has just `started`, which is then not asked.
 
 sub new {
-    my ($class, $nginx, $fake) = @_;
+    my ($class, $nginx, $fake, %o) = @_;
 
-    my $self = bless { nginx => $nginx, fake => $fake,
+    my $self = bless { nginx => $nginx, fake => $fake, before => {},
                        workers => [sort $nginx->workers] }, $class;
 
-    $self->{before} = $self->now;
+    $self->{before} = $self->now unless $o{started};
 
     return $self;
 }

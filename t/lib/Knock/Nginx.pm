@@ -114,6 +114,19 @@ sub new_client { return Knock::Http->new($_[0]{port}) }
 sub figures_client { return Knock::Http->new("$_[0]{dir}/figures.sock") }
 
 
+# Waits until its one worker has seen whatever came to it before this.
+
+sub seen {
+    my ($self) = @_;
+
+    my $client = $self->new_client;
+
+    # refused without a handler
+    $client->send("GET / HTTP/1.1\r\n\r\n");
+    $client->answer;
+}
+
+
 # Process ids of the workers, those that are shutting down too; of a master
 # that is not the one in office, by its process id.
 
