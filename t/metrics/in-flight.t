@@ -6,6 +6,7 @@ use warnings;
 
 use Test::More;
 
+use Knock::Figures;
 use Knock::Nginx;
 use Knock::Server qw(wait_for);
 use Knock::Test;
@@ -13,6 +14,7 @@ use Knock::Test;
 use constant SIZE => 10 * 1024;
 
 my $nginx = start();
+my $figures = Knock::Figures->new($nginx);
 
 bytes();
 the_rest();
@@ -81,7 +83,7 @@ sub while_waits {
 
     redis('CLIENT', 'UNPAUSE');
     is $client->answer->{status}, 200, 'what waited is answered';
-    wait_for('nothing to wait', sub { figure('knock_body_bytes') == 0 });
+    $figures->is_quiet('what waited');
 }
 
 

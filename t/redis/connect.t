@@ -46,7 +46,7 @@ sub down_at_start {
     $fake->down;
 
     my $nginx = Knock::Nginx->start(http => $fake->directive(''));
-    my $figures = Knock::Figures->new($nginx, $fake, started => 1);
+    my $figures = Knock::Figures->started($nginx, $fake);
 
     for my $n (1 .. 3) {
         my $answer = $nginx->post('/in/dev', track('T'));
@@ -156,7 +156,7 @@ sub refused_late {
 
     my $nginx = Knock::Nginx->start(http => "knock_redis redis://127.0.0.1:"
         . "$port connect_timeout=15s reconnect=10ms reconnect_max=10ms;");
-    my $figures = Knock::Figures->new($nginx, undef, started => 1);
+    my $figures = Knock::Figures->started($nginx);
     my $http = $nginx->new_client;
 
     # it waits for a connection that is being made
@@ -180,7 +180,7 @@ sub silent_after_connect {
 
     my $nginx = Knock::Nginx->start(http =>
         $fake->directive('connect_timeout=200ms'));
-    my $figures = Knock::Figures->new($nginx, $fake, started => 1);
+    my $figures = Knock::Figures->started($nginx, $fake);
     my $http = $nginx->new_client;
 
     $http->send(post('/in/dev', track('T')));
@@ -393,7 +393,7 @@ sub greeting_first {
     my $nginx = Knock::Nginx->start(http =>
         "knock_redis redis://knock:se%20cret%2F\@127.0.0.1:$fake->{port}/3 "
         . 'connect_timeout=5s reconnect=10ms reconnect_max=10ms;');
-    my $figures = Knock::Figures->new($nginx, $fake, started => 1);
+    my $figures = Knock::Figures->started($nginx, $fake);
     my $http = $nginx->new_client;
 
     $http->send(post('/in/dev', track('T')));

@@ -7,7 +7,7 @@ package Knock::Figures;
 #   ...
 #   $figures->is_quiet('two that have gone', requests => { 200 => 1, 499 => 2 });
 #
-# With a Knock::HeldRedis, that is served meanwhile.
+# Each Knock::HeldRedis that is given is served meanwhile.
 
 use strict;
 use warnings;
@@ -21,18 +21,24 @@ use Knock::Server qw(wait_for);
 use constant GAUGES => qw(in_flight body_bytes pending_commands pending_bytes);
 
 
-# Takes down which workers there are, and what has been counted so far: nothing
-# where nginx has just `started`, which is then not asked.
+# Takes down which workers there are, and what has been counted so far.
 
 sub new {
-    my ($class, $nginx, $fake, %o) = @_;
+    my $self = started(@_);
 
-    my $self = bless { nginx => $nginx, fake => $fake, before => {},
-                       workers => [sort $nginx->workers] }, $class;
-
-    $self->{before} = $self->now unless $o{started};
+    $self->{before} = $self->now;
 
     return $self;
+}
+
+
+# The same where nginx has just started: nothing is counted, nor is it asked.
+
+sub started {
+    my ($class, $nginx, @fakes) = @_;
+
+    return bless { nginx => $nginx, fakes => \@fakes, before => {},
+                   workers => [sort $nginx->workers] }, $class;
 }
 
 
@@ -44,13 +50,23 @@ sub now {
     my $client = $self->{nginx}->figures_client;
 
     $client->send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    $self->_wait('the figures', sub { !$client->silent(0) });
 
-    my $answer = $self->{fake} ? $self->{fake}->answer($client)
-                               : $client->answer;
+    my $answer = $client->answer;
 
     die "no figures: $answer->{status}\n" if $answer->{status} != 200;
 
     return { $answer->{body} =~ /^knock_(\S+) (\S+)$/mg };
+}
+
+
+sub _wait {
+    my ($self, $what, $code) = @_;
+
+    return wait_for($what, sub {
+        $_->step(0) for @{ $self->{fakes} };
+        return $code->();
+    });
 }
 
 
@@ -69,11 +85,7 @@ sub is_quiet {
         return !%held;
     };
 
-    if ($self->{fake}) {
-        eval { $self->{fake}->run_until('nothing to be held', $free, 20) };
-    } else {
-        eval { wait_for('nothing to be held', $free) };
-    }
+    eval { $self->_wait('nothing to be held', $free) };
 
     my %got = map { $_ => $self->_counted($figures, $_, ref $counted{$_}) }
               keys %counted;
