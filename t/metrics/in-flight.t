@@ -6,7 +6,9 @@ use warnings;
 
 use Test::More;
 
+use Knock::Api;
 use Knock::Figures;
+use Knock::HeldRedis ();
 use Knock::Nginx;
 use Knock::Server qw(wait_for);
 use Knock::Test;
@@ -21,6 +23,7 @@ the_rest();
 in_chunks();
 a_body_to_come();
 larger_than_all();
+one_call();
 
 is_deeply [$nginx->complaints], [], 'nothing to complain about';
 $nginx->stop;
@@ -184,4 +187,38 @@ sub larger_than_all {
         is_overloaded($nginx->post('/in/dev', '{"type":"page"}'),
                       'beside it there is room for none');
     });
+}
+
+
+# A call of the API that writes users goes the way of an event, as one request.
+
+sub one_call {
+    my @held;
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $api = Knock::Api->start(redis => { socket => $fake->{path} });
+    my $figures = Knock::Figures->started($api->nginx, $fake);
+    my $client = $api->nginx->new_client;
+
+    $fake->ready;
+    $client->send(Knock::HeldRedis::post(
+        '/v1/environments/development/users/bulk', '{"users":[{"id":"u"}]}',
+        Authorization => "Bearer $Knock::Api::Key"));
+
+    my $call = $fake->call;
+
+    # what the figures ask for comes behind the call
+
+    $fake->{auto} = sub {
+        return if $_[1]{args}[0] ne 'LLEN';
+        push @held, $_[1];
+        return '';
+    };
+
+    is $figures->now->{in_flight}, 1, 'a call that writes users is one request';
+
+    $fake->{auto} = undef;
+    $fake->reply($call, Knock::HeldRedis::applied($call, 'p'));
+    $fake->reply($_, ":0\r\n") for @held;
+    is $fake->answer($client)->{status}, 200, 'and is answered';
+    $figures->is_quiet('a call', api_requests => { 200 => 1 });
 }
