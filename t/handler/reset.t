@@ -37,6 +37,8 @@ wait_for('Redis to be there', sub {
     $nginx->post('/in/dev', track('T'))->{status} == 200
 });
 
+like $nginx->get('/added')->{body}, qr/\Apage\n.*^knock_redis_up 1$/ms,
+     'a subrequest that Redis is asked for';
 reset_by_all('there');
 reset_while_waiting();
 
@@ -79,7 +81,8 @@ location = /plain { return 200 "plain\\n"; }
 location = /page { internal; return 200 "a page\\n"; }
 location = /paged/dev { error_page 503 404 415 = /page; knock_webhook dev; }
 location = /copied/dev { mirror /in/copy; knock_webhook dev; }
-location = /added/dev { add_after_body /v1/nothing; return 204; }
+location = /added { default_type text/html; add_after_body /metrics;
+                    return 200 "page\\n"; }
 _EOC_
 
     my $nginx = Knock::Nginx->start(
@@ -120,7 +123,7 @@ sub requests {
                                  '{"name":"n"}', @key],
         'a list of users'    => ['GET', '/v1/environments/development/users',
                                  undef, @key],
-        'a subrequest'       => ['GET', '/added/dev', undef, @key],
+        'a subrequest'       => ['GET', '/added'],
     );
 }
 
