@@ -61,12 +61,12 @@ sub now {
 
 
 sub _wait {
-    my ($self, $what, $code) = @_;
+    my ($self, $what, $code, $seconds) = @_;
 
     return wait_for($what, sub {
         $_->step(0) for @{ $self->{fakes} };
         return $code->();
-    });
+    }, $seconds);
 }
 
 
@@ -85,7 +85,11 @@ sub is_quiet {
         return !%held;
     };
 
-    eval { $self->_wait('nothing to be held', $free) };
+    # what is once left behind will stay
+
+    $self->{patience} = 0.1
+        unless eval { $self->_wait('nothing to be held', $free,
+                                   $self->{patience}) };
 
     my %got = map { $_ => $self->_counted($figures, $_, ref $counted{$_}) }
               keys %counted;
