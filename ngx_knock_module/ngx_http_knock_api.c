@@ -144,7 +144,7 @@ ngx_http_knock_api_body_handler(ngx_http_request_t *r)
             ngx_http_knock_complain_memory(worker, "a call of the API");
         }
 
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        ngx_http_knock_finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
@@ -158,9 +158,7 @@ ngx_http_knock_api_body_handler(ngx_http_request_t *r)
         return;
     }
 
-    if (r == r->main) {
-        r->read_event_handler = ngx_http_test_reading;
-    }
+    ngx_http_knock_watch_client(r);
 
     ngx_http_knock_api_begin(api);
 }

@@ -446,7 +446,6 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
     u_char              *p;
     ngx_int_t            rc;
     knock_str_t          none = knock_null_string;
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     switch (ngx_http_knock_api_tell(api, status, json, etag)) {
@@ -460,7 +459,6 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
     }
 
     r = api->request;
-    c = r->connection;
 
     if (etag && etag->len) {
         p = ngx_pnalloc(r->pool, etag->len + 3);
@@ -481,8 +479,7 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
     *api->cleanup = NULL;
     ngx_http_knock_api_release(api);
 
-    ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+    ngx_http_knock_finalize(r, rc);
 }
 
 

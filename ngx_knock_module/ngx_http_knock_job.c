@@ -44,8 +44,6 @@ ngx_http_knock_job_create(ngx_http_request_t *r,
     cln->handler = ngx_http_knock_job_cleanup;
     cln->data = job;
 
-    worker->njobs++;
-
     return job;
 }
 
@@ -70,7 +68,10 @@ ngx_http_knock_job_alloc(ngx_http_knock_worker_t *worker)
 void
 ngx_http_knock_job_hold(ngx_http_knock_job_t *job, size_t bytes)
 {
+    job->held = 1;
     job->body_bytes = bytes;
+
+    job->worker->njobs++;
     job->worker->body_bytes += bytes;
 }
 
@@ -329,7 +330,10 @@ ngx_http_knock_job_free(ngx_http_knock_job_t *job)
         ngx_free(job->kinds);
     }
 
-    worker->body_bytes -= job->body_bytes;
+    if (job->held) {
+        worker->njobs--;
+        worker->body_bytes -= job->body_bytes;
+    }
 
     if (worker->nfree < NGX_HTTP_KNOCK_KEPT_JOBS) {
         ngx_queue_insert_head(&worker->free, &job->queue);
@@ -338,8 +342,6 @@ ngx_http_knock_job_free(ngx_http_knock_job_t *job)
     } else {
         ngx_free(job);
     }
-
-    worker->njobs--;
 
     ngx_http_knock_worker_check_retired(worker);
 }
@@ -407,17 +409,11 @@ void
 ngx_http_knock_job_finish(ngx_http_knock_job_t *job, ngx_uint_t status,
     const knock_str_t *json)
 {
-    ngx_int_t            rc;
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = job->request;
-    c = r->connection;
 
     ngx_http_knock_job_free(job);
 
-    rc = ngx_http_knock_send(r, status, json);
-
-    ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+    ngx_http_knock_finalize(r, ngx_http_knock_send(r, status, json));
 }

@@ -414,7 +414,7 @@ ngx_http_knock_metrics_answer(ngx_http_request_t *r, ngx_uint_t status)
     kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
     klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
 
-    if (kmcf->worker == NULL) {
+    if (kmcf->worker == NULL || r != r->main) {
         return;
     }
 

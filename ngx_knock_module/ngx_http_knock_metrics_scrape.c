@@ -341,11 +341,9 @@ static void
 ngx_http_knock_scrape_done(ngx_http_knock_scrape_t *scrape)
 {
     ngx_int_t            rc;
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = scrape->request;
-    c = r->connection;
 
     if (scrape->timer.timer_set) {
         ngx_del_timer(&scrape->timer);
@@ -356,8 +354,7 @@ ngx_http_knock_scrape_done(ngx_http_knock_scrape_t *scrape)
     scrape->cleanup->handler = NULL;
     scrape->request = NULL;
 
-    ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+    ngx_http_knock_finalize(r, rc);
 }
 
 

@@ -3,6 +3,7 @@
 
 
 static ngx_int_t ngx_http_knock_is_json(ngx_str_t *type);
+static void ngx_http_knock_reading(ngx_http_request_t *r);
 
 
 ngx_int_t
@@ -148,6 +149,45 @@ ngx_http_knock_body(ngx_http_request_t *r, ngx_str_t *body)
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_knock_watch_client(ngx_http_request_t *r)
+{
+    if (r == r->main) {
+        r->read_event_handler = ngx_http_knock_reading;
+    }
+}
+
+
+/*
+ * ngx_http_test_reading() takes an end for a client that has gone, and so does
+ * epoll's word for it, pending_eof.  Only a reset leaves an error; it is asked
+ * for, as reading would not tell of one behind an end.  A stream of HTTP/2 has
+ * no such end.
+ */
+
+static void
+ngx_http_knock_reading(ngx_http_request_t *r)
+{
+    int        err;
+    socklen_t  len;
+
+    err = 0;
+    len = sizeof(int);
+
+    if (r->http_version >= NGX_HTTP_VERSION_20
+        || getsockopt(r->connection->fd, SOL_SOCKET, SO_ERROR, (void *) &err,
+                      &len)
+           == -1
+        || err)
+    {
+        ngx_http_test_reading(r);
+        return;
+    }
+
+    ngx_http_block_reading(r);
 }
 
 

@@ -24,6 +24,13 @@ ngx_int_t ngx_http_knock_check_body_type(ngx_http_request_t *r,
  */
 ngx_int_t ngx_http_knock_body(ngx_http_request_t *r, ngx_str_t *body);
 
+/*
+ * For as long as a request whose body is here waits for its answer: finalizes
+ * it if its connection is reset.  A client that has only ended its sending
+ * side waits for the answer.
+ */
+void ngx_http_knock_watch_client(ngx_http_request_t *r);
+
 /* the first header of a name (in lower case), or NULL */
 ngx_table_elt_t *ngx_http_knock_header(ngx_http_request_t *r,
     const char *lowcase, size_t len);

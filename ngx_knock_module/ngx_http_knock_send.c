@@ -131,6 +131,37 @@ ngx_http_knock_send_text(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
+/*
+ * What finalizing has posted (the end of a request that cannot be written to,
+ * the parent of a subrequest) is nginx's to run: not in here, where nginx's
+ * own call of a handler of the same request, or of another one of the same
+ * connection, may be under way, which would then go on with a request that is
+ * freed.  So it is left to an event of the connection, which goes with it.
+ */
+
+void
+ngx_http_knock_finalize(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_finalize_request(r, rc);
+
+    if (c->destroyed) {
+        return;
+    }
+
+    /* by now that may be the next request */
+
+    r = c->data;
+
+    if (r->main->posted_requests) {
+        ngx_post_event(c->write, &ngx_posted_events);
+    }
+}
+
+
 /* the filter leaves alone what the module has written */
 
 static ngx_int_t

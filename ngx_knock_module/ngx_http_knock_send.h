@@ -32,6 +32,13 @@ ngx_int_t ngx_http_knock_send_text(ngx_http_request_t *r, ngx_uint_t status,
     const ngx_str_t *type, const knock_str_t *text);
 
 /*
+ * Finalizes a request with what one of these returned, from wherever that is:
+ * nginx's own call of a handler, or an event of Redis or of a timer.  The
+ * request may be gone afterwards.
+ */
+void ngx_http_knock_finalize(ngx_http_request_t *r, ngx_int_t rc);
+
+/*
  * Refuses a request whose body has not been read: discards that and sends the
  * error, for a 405 with `allow`.  What it returns is what a content handler
  * returns.

@@ -92,7 +92,7 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
     /* others may have come while the body did */
 
     if (ngx_http_knock_job_admit(r, &err) != NGX_OK) {
-        ngx_http_finalize_request(r, ngx_http_knock_send_error(r, &err));
+        ngx_http_knock_finalize(r, ngx_http_knock_send_error(r, &err));
         return;
     }
 
@@ -122,9 +122,7 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
 
     ngx_http_knock_job_hold(job, body.len);
 
-    if (r == r->main) {
-        r->read_event_handler = ngx_http_test_reading;
-    }
+    ngx_http_knock_watch_client(r);
 
     ngx_http_knock_job_process(job);
 
@@ -137,7 +135,7 @@ failed:
                                        "not to be read from its file");
     }
 
-    ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    ngx_http_knock_finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
 }
 
 

@@ -121,6 +121,7 @@ struct ngx_http_knock_job_s {
     u_char                      few[NGX_HTTP_KNOCK_FEW];
 
     ngx_uint_t                  tries;
+    unsigned                    held:1;         /* is counted in */
     unsigned                    confirmed:1;    /* by a refresh begun since */
     unsigned                    alone:1;        /* shares no call */
     unsigned                    begun:1;        /* applied at a place: goes on
@@ -404,7 +405,10 @@ void ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
  */
 ngx_int_t ngx_http_knock_job_admit(ngx_http_request_t *r, knock_error_t *err);
 
-/* counts the bytes of a job's body in */
+/*
+ * Counts a job's request in, and the bytes of its body, until the job is freed;
+ * that of a call of the API is counted by the call.
+ */
 void ngx_http_knock_job_hold(ngx_http_knock_job_t *job, size_t bytes);
 
 /* frees a job; its request is answered by somebody else, or has gone */

@@ -6,6 +6,7 @@ use warnings;
 
 use Test::More;
 
+use Knock::Figures;
 use Knock::Nginx;
 use Knock::Server qw(wait_for);
 use Knock::Test;
@@ -18,6 +19,8 @@ my $nginx = Knock::Nginx->start(redis => redis_server(), workers => 2,
     server => "client_max_body_size 64k; client_body_buffer_size 4k;\n"
               . "lingering_close off;\n$Knock::Nginx::Webhook"
               . 'location = /whole { return 200 "whole\n"; }');
+
+my $figures = Knock::Figures->new($nginx);
 
 # Each refusal that is made before the body is read: method, path, status and
 # header lines.
@@ -49,6 +52,7 @@ packets();
 many_connections();
 gone_clients();
 
+$figures->is_quiet('all of them');
 is_deeply([$nginx->complaints], [], 'nothing to complain about');
 $nginx->stop;
 is_deeply([$nginx->complaints], [], 'nor at the end');

@@ -5,6 +5,7 @@ use warnings;
 
 use Test::More;
 
+use Knock::Figures;
 use Knock::H2;
 use Knock::HeldRedis;
 use Knock::Nginx;
@@ -14,7 +15,7 @@ my $nginx = $fake->nginx(listen => 'http2', http => <<'_EOC_');
 client_max_body_size 100k;
 client_body_buffer_size 1k;
 _EOC_
-my ($worker) = $nginx->workers;
+my $figures = Knock::Figures->new($nginx, $fake);
 
 # no stream of a connection is used again
 
@@ -29,7 +30,6 @@ reset_with_the_end();
 connection_gone();
 by_another_client();
 
-is_deeply [$nginx->workers], [$worker], 'the worker lives';
 is_deeply [$nginx->complaints], [], 'no complaints in the log';
 
 done_testing;
@@ -110,6 +110,7 @@ sub bodies {
     $h2->send(headers($id, '/in/dev', end => 1));
     like answer($id)->{body}, qr/^\{"error":\{"code":"invalid_json"/,
          'no body at all';
+    $figures->is_quiet('bodies', requests => { 200 => 4, 400 => 1 });
 }
 
 
@@ -152,6 +153,8 @@ sub refused_before_the_body {
     my $answer = answer($id);
     is $answer->{status}, 413, 'more than client_max_body_size: 413';
     like $answer->{body}, qr/"code":"body_too_large"/, 'as JSON';
+    $figures->is_quiet('refused',
+                       requests => { 200 => 1, 405 => 1, 413 => 2, 415 => 2 });
 }
 
 
@@ -171,6 +174,7 @@ sub streams_beside_each_other {
     $fake->reply($call, applied($call, 'p'));
     is_deeply [map { answer($_)->{status} } @ids], [(200) x 10],
               'each of them is answered';
+    $figures->is_quiet('ten streams', requests => { 200 => 10 });
 }
 
 
@@ -196,6 +200,7 @@ sub reset_in_mid_body {
     $id = next_stream();
     $h2->send(headers($id, '/in/dev'), data($id, track('After'), 1));
     is_applied($id, 'reset in mid-body: the next stream is served, alone');
+    $figures->is_quiet('reset in mid-body', requests => { 200 => 1 });
 }
 
 
@@ -240,6 +245,9 @@ sub reset_in_mid_wait {
         }
 
         ok !$h2->begun($gone), 'nothing on the stream that was reset';
+        $fake->ready;
+        $figures->is_quiet("reset in mid-wait: $what", requests => {
+            499 => 1, ($what =~ /lost/ ? 503 : 200) => 1 });
     }
 
     # while it is collected for the next call, which then goes out
@@ -288,6 +296,8 @@ sub reset_in_mid_wait {
     $id = next_stream();
     $h2->send(headers($id, '/in/dev'), data($id, track('After'), 1));
     is_applied($id, 'reset while what is live is read');
+    $figures->is_quiet('reset while it waits for others',
+                       requests => { 499 => 2, 200 => 3 });
 }
 
 
@@ -329,6 +339,8 @@ sub reset_with_the_end {
     while (my $call = shift @{ $fake->{calls} }) {
         $fake->reply($call, applied($call, 'p'));
     }
+
+    $figures->is_quiet('reset with the end');
 }
 
 
@@ -354,6 +366,8 @@ sub connection_gone {
 
             $h2->send(headers($id, '/in/dev'), data($id, track('After'), 1));
             is_applied($id, "the whole connection gone in $where by $how");
+            $figures->is_quiet("the connection gone in $where by $how",
+                requests => { 200 => 1, $call ? (499 => 3) : () });
         }
     }
 }
@@ -418,4 +432,5 @@ sub by_another_client {
 
     $h2->send(headers($id, '/in/dev'), data($id, track('After'), 1));
     is_applied($id, 'nghttp killed in mid-wait');
+    $figures->is_quiet('another client');
 }

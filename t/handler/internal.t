@@ -6,6 +6,7 @@ use warnings;
 
 use Test::More;
 
+use Knock::Figures;
 use Knock::HeldRedis;
 use Knock::Server qw(free_port wait_for);
 
@@ -82,6 +83,7 @@ print {$page} "page\n";
 close $page;
 
 my $http = $nginx->new_client;
+my $figures = Knock::Figures->new($nginx, $fake);
 
 blocks();
 redirected_to_it();
@@ -243,7 +245,11 @@ sub mirrored {
 }
 
 
+# A copy is no request of the webhook's: neither its answer nor its end counts.
+
 sub mirrored_and_gone {
+    $figures->is_quiet('before');
+
     for my $how (qw(close reset)) {
         my $gone = $nginx->new_client;
 
@@ -256,5 +262,7 @@ sub mirrored_and_gone {
         $fake->reply($call, applied($call, 'p'));
         is_applied(post('/in/dev', track('After')), 'track/After',
                    "gone by $how while its copy waited");
+        $figures->is_quiet("gone by $how while its copy waited",
+                           requests => { 200 => 1 });
     }
 }

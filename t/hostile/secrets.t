@@ -267,8 +267,9 @@ sub given_up {
             redis(qw(INFO clients)) =~ /blocked_clients:1/;
         });
         $http->$end;
-        gone($offset, "$end while it waits");
+        $nginx->seen;
         redis(qw(CLIENT UNPAUSE));
+        gone($offset, "$end while it waits");
     }
 }
 

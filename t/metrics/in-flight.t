@@ -6,6 +6,9 @@ use warnings;
 
 use Test::More;
 
+use Knock::Api;
+use Knock::Figures;
+use Knock::HeldRedis ();
 use Knock::Nginx;
 use Knock::Server qw(wait_for);
 use Knock::Test;
@@ -13,12 +16,14 @@ use Knock::Test;
 use constant SIZE => 10 * 1024;
 
 my $nginx = start();
+my $figures = Knock::Figures->new($nginx);
 
 bytes();
 the_rest();
 in_chunks();
 a_body_to_come();
 larger_than_all();
+one_call();
 
 is_deeply [$nginx->complaints], [], 'nothing to complain about';
 $nginx->stop;
@@ -81,7 +86,7 @@ sub while_waits {
 
     redis('CLIENT', 'UNPAUSE');
     is $client->answer->{status}, 200, 'what waited is answered';
-    wait_for('nothing to wait', sub { figure('knock_body_bytes') == 0 });
+    $figures->is_quiet('what waited');
 }
 
 
@@ -182,4 +187,38 @@ sub larger_than_all {
         is_overloaded($nginx->post('/in/dev', '{"type":"page"}'),
                       'beside it there is room for none');
     });
+}
+
+
+# A call of the API that writes users goes the way of an event, as one request.
+
+sub one_call {
+    my @held;
+    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $api = Knock::Api->start(redis => { socket => $fake->{path} });
+    my $figures = Knock::Figures->started($api->nginx, $fake);
+    my $client = $api->nginx->new_client;
+
+    $fake->ready;
+    $client->send(Knock::HeldRedis::post(
+        '/v1/environments/development/users/bulk', '{"users":[{"id":"u"}]}',
+        Authorization => "Bearer $Knock::Api::Key"));
+
+    my $call = $fake->call;
+
+    # what the figures ask for comes behind the call
+
+    $fake->{auto} = sub {
+        return if $_[1]{args}[0] ne 'LLEN';
+        push @held, $_[1];
+        return '';
+    };
+
+    is $figures->now->{in_flight}, 1, 'a call that writes users is one request';
+
+    $fake->{auto} = undef;
+    $fake->reply($call, Knock::HeldRedis::applied($call, 'p'));
+    $fake->reply($_, ":0\r\n") for @held;
+    is $fake->answer($client)->{status}, 200, 'and is answered';
+    $figures->is_quiet('a call', api_requests => { 200 => 1 });
 }

@@ -7,6 +7,7 @@ use warnings;
 use Test::More;
 
 use Knock::Api;
+use Knock::Figures;
 use Knock::Nginx;
 use Knock::Server qw(connect_redis wait_for);
 use Knock::Test;
@@ -46,6 +47,8 @@ my $nginx = $api->nginx;
 
 seed($Knock::Test::Seed);
 connected();
+
+my $figures = Knock::Figures->new($nginx);
 
 for (
     ['no reply in time', [qw(event live call write)], 503,
@@ -106,6 +109,7 @@ for (
     }
 }
 
+$figures->is_quiet('all of them');
 is_deeply [$nginx->complaints], [], 'nothing to complain about';
 $nginx->stop;
 

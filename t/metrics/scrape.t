@@ -76,6 +76,7 @@ sub counted {
     wait_for('a connection', sub {
         $nginx->post('/in/dev', '{"type":"page"}')->{status} == 200
     });
+    wait_for('both workers', sub { scrape($nginx)->{knock_workers} == 2 });
 
     my $before = scrape($nginx);
 

@@ -10,6 +10,7 @@ use Test::More;
 
 use Chaos::Dns;
 use Knock::Cluster qw(fake_node slots);
+use Knock::Figures;
 use Knock::HeldRedis;
 use Knock::Server qw(start_redis stop_process connect_redis free_port
                      wait_for configure);
@@ -482,6 +483,7 @@ sub down {
     asks($nginx, 200, $fake);
     $down = 1;
 
+    my $figures = Knock::Figures->new($nginx, $fake);
     my $before = had($fake, 'CLUSTER');
     my @clients = map { $nginx->new_client } 1 .. 20;
 
@@ -491,6 +493,7 @@ sub down {
     });
     is scalar(grep { unavailable($_->answer) } @clients), 20,
        'CLUSTERDOWN: 503';
+    $figures->is_quiet('CLUSTERDOWN', requests => { 503 => 20 });
 
     serve('the map to be asked for', [$fake],
           sub { had($fake, 'CLUSTER') > $before });
@@ -561,9 +564,12 @@ sub silent {
     my $nginx = start([$silent, $good], params => 'connect_timeout=200ms '
                       . 'reconnect=10ms reconnect_max=20ms timeout=20s');
 
+    my $figures = Knock::Figures->started($nginx, $silent, $good);
+
     says($nginx, qr/did not answer CLUSTER SLOTS within 200ms/, $silent);
     $good->up;
     is asks($nginx, 200, $silent, $good)->{status}, 200, 'another one is asked';
+    $figures->is_quiet('silent');
     ends($nginx, 'silent');
 }
 
@@ -588,6 +594,7 @@ sub one_node_is_lost {
     asks($nginx, 200, $fake, $other);
     $hold = 1;
 
+    my $figures = Knock::Figures->started($nginx, $other);
     my $http = $nginx->new_client;
 
     $http->send(identify('lost'));
@@ -612,6 +619,7 @@ sub one_node_is_lost {
 
     $other->{slots} = slots(at($other));
     is asks($nginx, 200, $other)->{status}, 200, 'until another one serves it';
+    $figures->is_quiet('a node is lost');
     ends($nginx, 'a node is lost');
 }
 
@@ -635,6 +643,9 @@ sub room_for_all {
     my $nginx = start([$fake], params => "$quick max_pending=1");
 
     asks($nginx, 200, $fake, $other);
+
+    my $figures = Knock::Figures->new($nginx, $fake, $other);
+
     $hold = 1;
 
     my $http = $nginx->new_client;
@@ -658,6 +669,7 @@ sub room_for_all {
     $fake->reply($call, plain());
     serve('an answer', [$fake, $other], sub { !$http->silent(0) });
     is $http->answer->{status}, 200, 'what has room is applied';
+    $figures->is_quiet('max_pending=', requests => { 200 => 1, 503 => 1 });
     ends($nginx, 'max_pending=');
 }
 

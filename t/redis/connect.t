@@ -10,6 +10,7 @@ use Socket qw(AF_UNIX SOCK_STREAM IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes qw(time);
 
+use Knock::Figures;
 use Knock::HeldRedis;
 use Knock::Server qw(wait_for free_port);
 
@@ -45,7 +46,7 @@ sub down_at_start {
     $fake->down;
 
     my $nginx = Knock::Nginx->start(http => $fake->directive(''));
-    my @workers = $nginx->workers;
+    my $figures = Knock::Figures->started($nginx, $fake);
 
     for my $n (1 .. 3) {
         my $answer = $nginx->post('/in/dev', track('T'));
@@ -65,7 +66,8 @@ sub down_at_start {
 
     is $fake->ask($nginx->new_client, post('/in/dev', track('T')))->{status},
        200, "$where: served once it is there";
-    is_deeply [$nginx->workers], \@workers, "$where: by the same worker";
+    $figures->is_quiet("$where: by the same worker",
+                       requests => { 503 => 3, 200 => 1 });
     like $nginx->log_text, qr/is back/, "$where: that it is back is logged";
     is_deeply [$nginx->complaints], [], "$where: no complaints in the log";
 }
@@ -151,6 +153,7 @@ sub refused_late {
 
     my $nginx = Knock::Nginx->start(http => "knock_redis redis://127.0.0.1:"
         . "$port connect_timeout=15s reconnect=10ms reconnect_max=10ms;");
+    my $figures = Knock::Figures->started($nginx);
     my $http = $nginx->new_client;
 
     # it waits for a connection that is being made
@@ -162,6 +165,7 @@ sub refused_late {
     @fill = ();
 
     is_unavailable($http->answer, 'connect() is refused at last');
+    $figures->is_quiet('refused', requests => { 503 => 1 });
     like $nginx->log_text, qr/connecting to \S+ failed;.*111: Connection refus/,
          'what SO_ERROR says is logged';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
@@ -173,6 +177,7 @@ sub silent_after_connect {
 
     my $nginx = Knock::Nginx->start(http =>
         $fake->directive('connect_timeout=200ms'));
+    my $figures = Knock::Figures->started($nginx, $fake);
     my $http = $nginx->new_client;
 
     $http->send(post('/in/dev', track('T')));
@@ -182,6 +187,7 @@ sub silent_after_connect {
     is_unavailable($http->answer, 'connected, but silent');
     like $nginx->log_text, qr/connected, but no reply within 200ms; check that/,
          'connected, but silent: logged';
+    $figures->is_quiet('connected, but silent', requests => { 503 => 1 });
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
@@ -190,6 +196,7 @@ sub restart_in_mid_pipeline {
     my $fake = Knock::HeldRedis->new(unix => 1);
     my $nginx = $fake->nginx(params => 'timeout=10s');
     my @clients = map { $nginx->new_client } 1 .. 5;
+    my $figures = Knock::Figures->new($nginx, $fake);
     my @calls;
 
     for my $i (0 .. 4) {
@@ -227,6 +234,8 @@ sub restart_in_mid_pipeline {
                @{ $conn->{log} }],
               [map { "track/U$_" } 0 .. 4],
               'after the restart: nothing is sent twice';
+    $figures->is_quiet('after the restart',
+                       requests => { 200 => 2 + 5, 503 => 3 }, redis_lost => 3);
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
@@ -302,6 +311,7 @@ sub bounded_queue {
     my $fake = Knock::HeldRedis->new(unix => 1);
     my $nginx = $fake->nginx(params => 'max_pending=3 timeout=10s');
     my @clients = map { $nginx->new_client } 1 .. 4;
+    my $figures = Knock::Figures->new($nginx, $fake);
     my @calls;
 
     for my $i (0 .. 2) {
@@ -328,6 +338,8 @@ sub bounded_queue {
     $fake->{serve} = 1;
     is $fake->ask($clients[3], post('/in/dev', track('T4')))->{status}, 200,
        'and there is room again';
+    $figures->is_quiet('a bounded queue', requests => { 200 => 5, 503 => 1 },
+                       redis_refused => 1);
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
@@ -336,6 +348,7 @@ sub bounded_bytes {
     my $fake = Knock::HeldRedis->new(unix => 1);
     my $nginx = $fake->nginx(params => 'max_pending_bytes=110k timeout=10s',
                              http => "client_max_body_size 1m;\n");
+    my $figures = Knock::Figures->new($nginx, $fake);
     my ($first, $second) = map { $nginx->new_client } 1 .. 2;
     my $large = '[' . join(',', map { track("T$_", properties =>
                            '{"x":"' . 'x' x 250 . '"}') } 1 .. 300) . ']';
@@ -355,6 +368,8 @@ sub bounded_bytes {
     $fake->{serve} = 1;
     like $fake->ask($second, post('/in/dev', $large))->{body},
          qr/"ignored":300/, 'and there is room again';
+    $figures->is_quiet('bounded bytes', requests => { 200 => 2, 503 => 1 },
+                       redis_refused => 1);
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
@@ -376,6 +391,7 @@ sub greeting_first {
     my $nginx = Knock::Nginx->start(http =>
         "knock_redis redis://knock:se%20cret%2F\@127.0.0.1:$fake->{port}/3 "
         . 'connect_timeout=5s reconnect=10ms reconnect_max=10ms;');
+    my $figures = Knock::Figures->started($nginx, $fake);
     my $http = $nginx->new_client;
 
     $http->send(post('/in/dev', track('T')));
@@ -440,6 +456,8 @@ sub greeting_first {
            'the password is in no log';
     is scalar(grep { $_->{args}[0] eq 'FCALL' } @{ $refused->{log} }), 0,
        'not let in: no command was sent';
+    $fake->{open} = 1;
+    $figures->is_quiet('not let in', requests => { 200 => 1, 503 => 1 });
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 

@@ -6,6 +6,7 @@ use warnings;
 
 use Test::More;
 
+use Knock::Figures;
 use Knock::HeldRedis;
 use Knock::Test;
 
@@ -258,6 +259,7 @@ sub lost_after_send {
 
     my $nginx = $fake->nginx;
     my $http = $nginx->new_client;
+    my $figures = Knock::Figures->new($nginx, $fake);
     my $n = 0;
 
     for (qw(close reset)) {
@@ -306,5 +308,7 @@ sub lost_after_send {
          qr/^\{"accepted":1,"duplicates":0,"ignored":0,"runs":1,/,
          'lost before it was run: the retry does it';
     is redis(qw(LLEN knock:{development}:runs)), $n + 1, 'once';
+    $figures->is_quiet('lost', requests => { 200 => 3, 503 => 3 },
+                       redis_lost => 3);
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }

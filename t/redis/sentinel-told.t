@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/../../chaos/lib";
 use Test::More;
 
 use Chaos::Dns;
+use Knock::Figures;
 use Knock::HeldRedis;
 use Knock::Sentinel qw(fake_sentinel sentinel_urls);
 use Knock::Server qw(start_redis stop_process connect_redis free_port
@@ -223,6 +224,7 @@ sub switch_with_a_request_under_way {
     });
     my $sentinel = fake_sentinel(at($old));
     my $nginx = start([$sentinel]);
+    my $figures = Knock::Figures->started($nginx, $sentinel, $old);
     my $http = $nginx->new_client;
 
     $http->send(identify('held'));
@@ -251,6 +253,7 @@ sub switch_with_a_request_under_way {
     wait_for('an answer', sub { $sentinel->step(0.005); !$http->silent(0) });
     like $http->answer->{body}, qr/"accepted":1,"duplicates":0/,
          'until it is sent again';
+    $figures->is_quiet('switch', redis_lost => 1);
     ends($nginx, 'switch');
 }
 

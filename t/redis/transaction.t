@@ -7,6 +7,7 @@ use warnings;
 
 use Test::More;
 
+use Knock::Figures;
 use Knock::HeldRedis;
 use Knock::Server qw(start_redis connect_redis stop_process wait_for);
 use Knock::Test;
@@ -518,7 +519,7 @@ sub library {
 
 sub gone_meanwhile {
     my ($fake, $nginx) = held();
-    my ($worker) = $nginx->workers;
+    my $figures = Knock::Figures->new($nginx, $fake);
 
     for my $how (qw(close reset)) {
         my $gone = $nginx->new_client;
@@ -526,17 +527,14 @@ sub gone_meanwhile {
         $gone->send(post('/in/dev', large_track('u1')));
 
         my $call = $fake->call;
-        my $offset = -s $nginx->error_log;
 
         $gone->$how;
-        $fake->run_until('nginx to notice', sub {
-            $nginx->log_text($offset) =~ /client.*closed|reset by peer/;
-        });
+        $nginx->seen;
         $fake->reply($call, applied($call, 'p', 1));
         served($fake, $nginx, "gone by $how");
     }
 
-    is_deeply [$nginx->workers], [$worker], 'the worker lives';
+    $figures->is_quiet('gone meanwhile', requests => { 499 => 1, 200 => 3 });
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 

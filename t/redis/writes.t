@@ -6,6 +6,7 @@ use warnings;
 use Digest::SHA qw(sha1_hex);
 use Test::More;
 
+use Knock::Figures;
 use Knock::HeldRedis;
 
 my $action = '{"key":"a","source":"segment","event":"track/Large",'
@@ -125,6 +126,7 @@ sub slow_reader {
 sub gone_in_mid_write {
     my ($where, $how) = @_;
     my ($fake, $nginx, $http) = start($where);
+    my $figures = Knock::Figures->started($nginx, $fake);
     my $conn = fill($fake, $http);
 
     $fake->take($conn, 100_000);
@@ -133,6 +135,8 @@ sub gone_in_mid_write {
     ok unavailable($fake->answer($http)), "$how in mid-write: 503";
 
     served($fake, $http, "$how in mid-write");
+    $figures->is_quiet("$how in mid-write", requests => { 200 => 1, 503 => 1 },
+                       redis_lost => 1);
     is_deeply [$nginx->complaints], [], "$how in mid-write: no complaints";
 }
 
@@ -141,6 +145,7 @@ sub gone_in_mid_write {
 
 sub reply_in_mid_write {
     my ($fake, $nginx, $http) = start('TCP');
+    my $figures = Knock::Figures->started($nginx, $fake);
     my $conn = fill($fake, $http);
 
     $fake->write($conn, array(array(bulk('ok'), bulk('p' x $events), ":0\r\n")));
@@ -150,12 +155,15 @@ sub reply_in_mid_write {
          'a reply in mid-write: logged';
 
     served($fake, $http, 'a reply in mid-write');
+    $figures->is_quiet('a reply in mid-write', requests => { 200 => 1, 503 => 1 },
+                       redis_lost => 1);
     is_deeply [$nginx->complaints], [], 'a reply in mid-write: no complaints';
 }
 
 
 sub no_reply_in_time {
     my ($fake, $nginx, $http) = start('TCP', 'timeout=500ms');
+    my $figures = Knock::Figures->started($nginx, $fake);
     my $conn = fill($fake, $http);
 
     ok unavailable($fake->answer($http)), 'nobody reads: 503 in time';
@@ -163,6 +171,8 @@ sub no_reply_in_time {
          'nobody reads: logged';
 
     served($fake, $http, 'nobody reads');
+    $figures->is_quiet('nobody reads', requests => { 200 => 1, 503 => 1 },
+                       redis_lost => 1);
     is_deeply [$nginx->complaints], [], 'nobody reads: no complaints';
 }
 

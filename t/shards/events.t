@@ -7,6 +7,7 @@ use warnings;
 use JSON::PP;
 use Test::More;
 
+use Knock::Figures;
 use Knock::Library;
 use Knock::Nginx;
 use Knock::Server qw(wait_for);
@@ -152,17 +153,19 @@ sub too_large_somewhere {
 sub client_gone {
     begin();
 
+    my $figures = Knock::Figures->new($nginx);
     my @clients = map { $nginx->new_client } 1 .. 8;
     my $body = $json->encode(track('m6', @ids));
 
     for (@clients) {
         $_->send('POST', '/in/dev', $body);
-        $_->close;
+        $_->reset;
     }
 
     is(post(track('m6', @ids))->{status}, 200, 'sent again by another');
     wait_for('the others', sub { redis('XLEN', log_key()) > 0 });
     is_deeply([map { runs_of($_) } @ids], [(1) x @ids], 'each has one run');
+    $figures->is_quiet('those that have gone');
 }
 
 

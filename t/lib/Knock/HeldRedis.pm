@@ -644,6 +644,7 @@ sub default_reply {
     return "+OK\r\n" if $name =~ /^(?:AUTH|SELECT|CLIENT|MULTI)$/;
     return array() if $name eq 'EXEC';
     return "+PONG\r\n" if $name eq 'PING';
+    return ":0\r\n" if $name eq 'LLEN';
     return bulk('knock') if $name eq 'FUNCTION';
     return array(bulk('development')) if $function eq 'knock_environments';
     return $self->live if $function eq 'knock_live';

@@ -9,12 +9,14 @@ use warnings;
 
 use IO::Select;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use Time::HiRes qw(time);
 
 use constant TIMEOUT => 30;
 
 
-# A client of the server at 127.0.0.1:port.  Connects with the first request.
+# A client of the server at 127.0.0.1:port, or at the path of a unix socket.
+# Connects with the first request.
 
 sub new {
     my ($class, $port) = @_;
@@ -193,6 +195,11 @@ sub close {
 }
 
 
+# Ends the sending side: the server reads an end, and may still answer.
+
+sub half_close { shutdown $_[0]{socket}, 1 }
+
+
 # Ends the connection with a reset instead of an orderly close.
 
 sub reset {
@@ -208,10 +215,14 @@ sub _connect {
 
     return $self->{socket} if $self->{socket};
 
+    my $port = $self->{port};
+
     $self->{buffer} = '';
-    $self->{socket} = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                            PeerPort => $self->{port})
-        or die "cannot connect to port $self->{port}: $!\n";
+    $self->{socket} = $port =~ m{/}
+        ? IO::Socket::UNIX->new(Peer => $port)
+        : IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+
+    $self->{socket} or die "cannot connect to port $port: $!\n";
 
     binmode $self->{socket};
 

@@ -60,7 +60,7 @@ sub start {
 
         # somebody was faster to take the port
         die "nginx did not start: $@$log" unless $log =~ /Address already in/;
-        unlink $self->error_log;
+        unlink $self->error_log, "$self->{dir}/figures.sock";
     }
 
     die "nginx found no port\n";
@@ -110,6 +110,24 @@ sub client {
 sub new_client { return Knock::Http->new($_[0]{port}) }
 
 
+# One to what knock_metrics says of this nginx, wherever else it may say it.
+
+sub figures_client { return Knock::Http->new("$_[0]{dir}/figures.sock") }
+
+
+# Waits until its one worker has seen whatever came to it before this.
+
+sub seen {
+    my ($self) = @_;
+
+    my $client = $self->new_client;
+
+    # refused without a handler
+    $client->send("GET / HTTP/1.1\r\n\r\n");
+    $client->answer;
+}
+
+
 # Process ids of the workers, those that are shutting down too; of a master
 # that is not the one in office, by its process id.
 
@@ -140,6 +158,9 @@ sub write_conf {
 
     %$c = (%$c, %changes);
 
+    my $redis = ($c->{redis} ? "knock_redis unix:$c->{redis}{socket};" : '')
+                . ($c->{http} // '');
+
     my $text = join "\n",
         "load_module $ENV{KNOCK_MODULE};",
         $> == 0 ? 'user root;' : '',
@@ -152,12 +173,15 @@ sub write_conf {
         'access_log ' . ($c->{access} // 'off') . ';',
         (map { "${_}_temp_path $dir/$_;" }
              qw(client_body proxy fastcgi uwsgi scgi)),
-        $c->{redis} ? "knock_redis unix:$c->{redis}{socket};" : '',
-        $c->{http} // '',
+        $redis,
         'server {',
         "listen 127.0.0.1:$self->{port} " . ($c->{listen} // '') . ';',
         $c->{server} // $Webhook,
-        "}\n}\n";
+        '}',
+        $redis =~ /\bknock_redis\s/
+            ? "server { listen unix:$dir/figures.sock; location / { knock_metrics; } }"
+            : '',
+        "}\n";
 
     open my $out, '>', "$dir/nginx.conf" or die "$dir/nginx.conf: $!\n";
     print {$out} $text;
