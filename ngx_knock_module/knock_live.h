@@ -15,6 +15,10 @@
 #include "knock_map.h"
 
 
+/* the version of an environment that nothing was ever live in */
+#define KNOCK_LIVE_NO_VERSION  "0"
+
+
 typedef struct {
     knock_action_t  **items;        /* in order of their keys */
     size_t            n;

@@ -21,6 +21,7 @@ my @workers = $nginx->workers;
 my $n = 0;
 
 seed("endpoint development segment token=dev identify_enabled=1\n"
+     . "endpoint production segment token=prod\n"
      . "endpoint development signed token=signed identify_enabled=1"
      . " signing_secret=$secret\n");
 
@@ -182,6 +183,7 @@ sub types {
             type => ['Content-Type: text/plain', $json]);
     webhook("content encoding $_", 415, headers => ["Content-Encoding: $_"])
         for 'gzip', 'identity, gzip', 'x', 'br', 'identity;q=1';
+    webhook('no content encoding', 200, headers => ['Content-Encoding:']);
     webhook('two content encodings', 415,
             headers => ['Content-Encoding: gzip', 'Content-Encoding: identity']);
 }
