@@ -17,7 +17,7 @@
 
 
 /* the version of redis-schema/knock.lua that these arguments are made for */
-#define KNOCK_LIBRARY_VERSION  "4"
+#define KNOCK_LIBRARY_VERSION  "5"
 
 
 typedef struct {

@@ -19,6 +19,7 @@ typedef struct {
     knock_str_t              token;
     knock_str_t              signature;     /* len 0: none */
     knock_str_t              body;
+    uint64_t                 received;      /* when that was there, in ms */
     const knock_endpoint_t  *endpoint;      /* as found the last time */
 } ngx_http_knock_webhook_t;
 
@@ -26,6 +27,7 @@ typedef struct {
 static void ngx_http_knock_webhook_body_handler(ngx_http_request_t *r);
 static ngx_http_knock_env_t *ngx_http_knock_webhook_find(
     ngx_http_knock_job_t *job, knock_error_t *err);
+static uint64_t ngx_http_knock_webhook_now(void);
 static void ngx_http_knock_webhook_unknown(ngx_http_knock_job_t *job,
     knock_error_t *err);
 static int ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
@@ -110,6 +112,7 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
 
     webhook->token = ngx_http_knock_str(&token);
     webhook->body = ngx_http_knock_str(&body);
+    webhook->received = ngx_http_knock_webhook_now();
 
     h = ngx_http_knock_header(r, "x-signature", sizeof("x-signature") - 1);
     if (h) {
@@ -143,6 +146,17 @@ failed:
 }
 
 
+static uint64_t
+ngx_http_knock_webhook_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
+}
+
+
 static ngx_http_knock_env_t *
 ngx_http_knock_webhook_find(ngx_http_knock_job_t *job, knock_error_t *err)
 {
@@ -162,7 +176,8 @@ ngx_http_knock_webhook_find(ngx_http_knock_job_t *job, knock_error_t *err)
             continue;
         }
 
-        webhook->endpoint = knock_live_endpoint(env->live, &webhook->token);
+        webhook->endpoint = knock_live_endpoint(env->live, &webhook->token,
+                                                webhook->received);
 
         if (webhook->endpoint) {
             return env;
@@ -270,7 +285,8 @@ ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
     in.signature_mode = klcf->batch_signature;
     in.log = klcf->event_log;
     in.samples = &worker->samples;
-    in.now = (uint64_t) tp->sec * 1000 + tp->msec;
+    in.now = ngx_http_knock_webhook_now();
+    in.received = webhook->received;
     in.endpoint = webhook->endpoint;
     in.signature = webhook->signature;
     in.body = webhook->body;

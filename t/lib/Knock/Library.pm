@@ -19,7 +19,7 @@ use Test::More;
 use Knock::Server qw(start_redis connect_redis);
 use Knock::Test ();
 
-use constant VERSION => 4;
+use constant VERSION => 5;
 
 
 sub new {
