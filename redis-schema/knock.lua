@@ -372,6 +372,15 @@ local function version_follow(keys, args)
 end
 
 
+-- KEYS: version
+-- Does nothing, as a function that may write: where Redis takes no writes it
+-- answers an error instead.
+
+local function ready()
+    return redis.status_reply('OK')
+end
+
+
 -- KEYS: keys of any kind
 -- Gives '1' or '0' for each, in one string.
 
@@ -2842,6 +2851,7 @@ local READ = { 'no-writes' }
 
 register('knock_exists', which_exist, 0, 1, READ)
 register('knock_version_follow', version_follow, 1, 3)
+register('knock_ready', ready, 1, 1)
 
 register('knock_environments', environments, 1, 1, READ)
 register('knock_environment_list', environment_list, 2, 1, READ)
