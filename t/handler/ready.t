@@ -30,6 +30,7 @@ says();
 once_a_second();
 in_time();
 clients_that_go();
+ended_before_its_answer();
 reload_and_exit();
 a_cluster();
 
@@ -41,8 +42,10 @@ sub start {
 
     my $params = delete $conf{params} // '';
 
+    $params = TIMES . " $params" unless $params =~ /reconnect=/;
+
     return Knock::Nginx->start(server => $server,
-        http => "knock_redis unix:$own->{socket} @{[TIMES]} $params;", %conf);
+        http => "knock_redis unix:$own->{socket} $params;", %conf);
 }
 
 
@@ -212,7 +215,7 @@ sub a_fresh_worker {
 
     stop_process($own->{pid}, 'KILL');
 
-    my $nginx = start($own, workers => 2);
+    my $nginx = start($own);
 
     is_not_ready($nginx, qr/away|not been read/, 'fresh, Redis is away');
     $own = start_redis(%$own);
@@ -402,6 +405,7 @@ sub in_time {
     like $answer->{body}, qr/has not answered within 1000ms/, 'it says so';
     is held($fake, $nginx)->{status}, 503, 'and again' for 1 .. 20;
     is scalar @asked, 1, 'it was asked once';
+    unlike $nginx->log_text, qr/no reply within/, 'nobody waited for its end';
 
     # the reply that comes late begins anew
 
@@ -456,6 +460,47 @@ sub clients_that_go {
     kill 'CONT', $own->{pid};
     becomes_ready($nginx, 'afterwards');
     is_deeply [$nginx->workers], \@workers, 'the same worker';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# A request that ends while its question is under way: nginx ends it when
+# worker_shutdown_timeout is over, and the connection to Redis after it.
+
+sub ended_before_its_answer {
+    local $ENV{MALLOC_PERTURB_} = 165;
+
+    my $own = start_redis();
+    my $redis = connect_redis($own);
+
+    configure($redis);
+
+    my $nginx = start($own, main => 'worker_shutdown_timeout 100ms;',
+                      params => 'timeout=30s reconnect=500ms '
+                                . 'reconnect_max=500ms');
+    my @workers = $nginx->workers;
+
+    is_ready($nginx, 'before');
+
+    # nginx ends connections in the order of their places: this one takes that
+    # of Redis, before Redis is back
+
+    $redis->command(qw(CLIENT KILL TYPE normal SKIPME yes));
+
+    my $http = $nginx->new_client;
+
+    wait_for('Redis to be away', sub { event($http) == 503 });
+    wait_for('Redis', sub { event($http) == 200 });
+
+    kill 'STOP', $own->{pid};
+    wait_for('what is known to be over', sub {
+        $http->send("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n");
+        return $http->silent(0.2) || !$http->answer;
+    });
+    kill 'QUIT', $nginx->pid;
+    wait_for('the end', sub { !$nginx->workers });
+    kill 'CONT', $own->{pid};
+    unlike $nginx->log_text, qr/exited on signal/, 'the worker ends by itself';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
