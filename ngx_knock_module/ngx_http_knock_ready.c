@@ -411,16 +411,24 @@ static void
 ngx_http_knock_ready_answer(ngx_http_knock_ready_t *ready)
 {
     ngx_int_t                       rc;
-    ngx_queue_t                    *q;
+    ngx_queue_t                     waiting;
     ngx_connection_t               *c;
     ngx_http_request_t             *r;
     ngx_http_knock_ready_waiter_t  *waiter;
 
-    while (!ngx_queue_empty(&ready->waiting)) {
-        q = ngx_queue_head(&ready->waiting);
-        ngx_queue_remove(q);
+    ngx_queue_init(&waiting);
 
-        waiter = ngx_queue_data(q, ngx_http_knock_ready_waiter_t, queue);
+    if (!ngx_queue_empty(&ready->waiting)) {
+        ngx_queue_add(&waiting, &ready->waiting);
+        ngx_queue_init(&ready->waiting);
+    }
+
+    while (!ngx_queue_empty(&waiting)) {
+        waiter = ngx_queue_data(ngx_queue_head(&waiting),
+                                ngx_http_knock_ready_waiter_t, queue);
+
+        ngx_queue_remove(&waiter->queue);
+
         waiter->cleanup->handler = NULL;
 
         r = waiter->request;

@@ -139,10 +139,10 @@ test_another_secret_is_wrong(void **state)
 static void
 test_every_bit_counts(void **state)
 {
-    char                    header[2 * KNOCK_HMAC_SHA1_LEN + 1];
     size_t                  i, j, k, n;
     knock_str_t             given, body, secrets[2];
     unsigned char           hmac[KNOCK_HMAC_SHA1_LEN];
+    unsigned char           header[2 * KNOCK_HMAC_SHA1_LEN];
     knock_signature_mode_e  mode;
 
     static const char  hex[] = "0123456789abcdef";
@@ -167,8 +167,8 @@ test_every_bit_counts(void **state)
     secrets[0] = str("the new one");
     secrets[1] = str("the one before");
 
-    given.len = 2 * KNOCK_HMAC_SHA1_LEN;
-    given.data = (unsigned char *) header;
+    given.len = sizeof(header);
+    given.data = header;
 
     for (i = 0; i < N(rows); i++) {
         for (j = 0; j < 2; j++) {
@@ -183,7 +183,8 @@ test_every_bit_counts(void **state)
 
             for (k = 0; k <= 8 * KNOCK_HMAC_SHA1_LEN; k++) {
                 for (n = 0; n < 2 * KNOCK_HMAC_SHA1_LEN; n++) {
-                    header[n] = hex[(hmac[n / 2] >> (n % 2 ? 0 : 4) & 15)
+                    given.data[n] = (unsigned char)
+                                hex[(hmac[n / 2] >> (n % 2 ? 0 : 4) & 15)
                                     ^ (k / 4 == n ? 1U << k % 4 : 0U)];
                 }
 
