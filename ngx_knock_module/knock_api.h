@@ -102,6 +102,7 @@ typedef enum {
 #define KNOCK_API_MAX_AUTHOR     256
 #define KNOCK_API_MAX_MESSAGE    1000
 #define KNOCK_API_MAX_SECRET     256
+#define KNOCK_API_MAX_GRACE      2592000    /* seconds, 30 days */
 #define KNOCK_API_MAX_DOCUMENT   (256 * 1024)
 #define KNOCK_API_MAX_ELEMENTS   1000       /* recipients or users of a call */
 
@@ -158,9 +159,11 @@ typedef struct {
     knock_str_t          to;            /* publish: an environment */
     knock_str_t          action_source; /* of PUT action, of preview's action */
 
+    knock_str_t          grace;         /* rotate, PATCH endpoint: seconds */
+    knock_str_t          valid_until;   /* PATCH endpoint: ms since 1970 */
     knock_str_t         *fields;        /* PATCH endpoint: name, value, name,
-                                           value... with "0", "1" or the
-                                           secret; a secret of len 0: remove */
+                                           value... with "0", "1", one of these
+                                           or the secret; of len 0: remove */
     size_t               nfields;       /* slices, two for each setting */
 
     int                  active;        /* PATCH of an environment's workflow

@@ -28,6 +28,7 @@ static knock_api_read_t  knock_api_read_action;
 static knock_api_read_t  knock_api_read_preview;
 static knock_api_read_t  knock_api_read_commit;
 static knock_api_read_t  knock_api_read_user;
+static int knock_api_graces(knock_api_body_t *b);
 static void knock_api_default_name(knock_api_body_t *b, knock_buf_t *buf,
     const knock_str_t *key);
 
@@ -61,6 +62,18 @@ static void knock_api_default_name(knock_api_body_t *b, knock_buf_t *buf,
 #define KNOCK_API_FIELD_SWITCH(name)                                         \
     { name, knock_api_is_boolean, 0, 0, KNOCK_API_SET_NOTHING, 0,            \
       "true or false" }
+
+#define KNOCK_API_FIELD_GRACE                                                \
+    { "grace_seconds", knock_api_is_grace, KNOCK_API_MAX_GRACE, 0,           \
+      KNOCK_API_SET_STRING, KNOCK_API_TO(grace),                             \
+      "a whole number of seconds from 0 to "                                 \
+      KNOCK_API_STR(KNOCK_API_MAX_GRACE) " (30 days)" }
+
+#define KNOCK_API_FIELD_SECRET(name)                                         \
+    { name, knock_api_is_secret, KNOCK_API_MAX_SECRET,                       \
+      KNOCK_API_NULLABLE, KNOCK_API_SET_NOTHING, 0,                          \
+      "a string of 1 to " KNOCK_API_STR(KNOCK_API_MAX_SECRET) " bytes, or "  \
+      "null to remove it" }
 
 #define KNOCK_API_FIELD_EXISTING(name)                                       \
     { #name, knock_api_is_existing, 0, 0, KNOCK_API_SET_VALUE,               \
@@ -116,11 +129,21 @@ static const knock_api_field_t  knock_api_endpoint_fields[] = {
     KNOCK_API_FIELD_SWITCH("identify_enabled"),
     KNOCK_API_FIELD_SWITCH("idempotency_enabled"),
 
-    { "signing_secret", knock_api_is_secret, KNOCK_API_MAX_SECRET,
-      KNOCK_API_NULLABLE, KNOCK_API_SET_NOTHING, 0,
-      "a string of 1 to " KNOCK_API_STR(KNOCK_API_MAX_SECRET) " bytes, or "
-      "null to remove it" },
+    KNOCK_API_FIELD_SECRET("signing_secret"),
+    KNOCK_API_FIELD_SECRET("previous_signing_secret"),
+    KNOCK_API_FIELD_GRACE,
 
+    { "previous_signing_secret_valid_until", knock_api_is_end_of_grace,
+      KNOCK_API_MAX_GRACE, 0, KNOCK_API_SET_STRING, KNOCK_API_TO(valid_until),
+      "an RFC 3339 time that is to come, in at most "
+      KNOCK_API_STR(KNOCK_API_MAX_GRACE) " seconds (30 days)" },
+
+    KNOCK_API_FIELD_END
+};
+
+
+static const knock_api_field_t  knock_api_rotate_fields[] = {
+    KNOCK_API_FIELD_GRACE,
     KNOCK_API_FIELD_END
 };
 
@@ -234,6 +257,8 @@ static const knock_api_form_t  knock_api_forms[KNOCK_API_OP_COUNT] = {
 
     [KNOCK_API_ENDPOINT_PATCH] = { knock_api_endpoint_fields,
                                    knock_api_read_endpoint, 0, 0 },
+
+    [KNOCK_API_ENDPOINT_ROTATE] = { knock_api_rotate_fields, NULL, 0, 0 },
 
     [KNOCK_API_WORKFLOW_PUT] = { knock_api_workflow_fields,
                                  knock_api_read_workflow, 1, 0 },
@@ -432,7 +457,10 @@ knock_api_read_endpoint(knock_api_body_t *b)
 
         *fields++ = name;
 
-        if (v->type == KNOCK_JSON_TRUE) {
+        if (field->set == KNOCK_API_SET_STRING) {
+            *fields = *(knock_str_t *) ((char *) b->req + field->offset);
+
+        } else if (v->type == KNOCK_JSON_TRUE) {
             knock_str_set(fields, "1");
 
         } else if (v->type == KNOCK_JSON_FALSE) {
@@ -453,8 +481,42 @@ knock_api_read_endpoint(knock_api_body_t *b)
         return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
                                "there is nothing to change: give at least one "
                                "of \"enabled\", \"identify_enabled\", "
-                               "\"idempotency_enabled\" and "
-                               "\"signing_secret\"");
+                               "\"idempotency_enabled\", "
+                               "\"signing_secret\" and "
+                               "\"previous_signing_secret\"");
+    }
+
+    return knock_api_graces(b);
+}
+
+
+/* a secret that is kept is the one that is replaced, or one that is given */
+
+static int
+knock_api_graces(knock_api_body_t *b)
+{
+    const knock_json_t  *secret, *previous;
+
+    secret = knock_json_get(b->root, "signing_secret");
+    previous = knock_json_get(b->root, "previous_signing_secret");
+
+    if (b->req->grace.len
+        && (secret == NULL || secret->type != KNOCK_JSON_STRING || previous))
+    {
+        return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
+                               "\"grace_seconds\": it keeps the secret that "
+                               "a new \"signing_secret\" replaces: give it "
+                               "with that, and without "
+                               "\"previous_signing_secret\"");
+    }
+
+    if ((previous && previous->type == KNOCK_JSON_STRING)
+        != (b->req->valid_until.len != 0))
+    {
+        return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
+                               "\"previous_signing_secret\" and "
+                               "\"previous_signing_secret_valid_until\": "
+                               "give both of them");
     }
 
     return KNOCK_OK;

@@ -6,6 +6,7 @@
 #include "knock_api_internal.h"
 #include "knock_action.h"
 #include "knock_event.h"
+#include "knock_time.h"
 
 
 static int knock_api_decoded(knock_api_body_t *b, const knock_json_t *v,
@@ -122,6 +123,66 @@ knock_api_is_secret(knock_api_body_t *b, const knock_api_field_t *field,
     rc = knock_api_is_string(b, field, v, str);
 
     return (rc == KNOCK_OK && str->len == 0) ? KNOCK_DECLINED : rc;
+}
+
+
+int
+knock_api_is_grace(knock_api_body_t *b, const knock_api_field_t *field,
+    const knock_json_t *v, knock_str_t *str)
+{
+    size_t    i;
+    uint64_t  n;
+
+    (void) b;
+
+    if (v->type != KNOCK_JSON_NUMBER) {
+        return KNOCK_DECLINED;
+    }
+
+    *str = knock_json_text(v);
+
+    for (n = 0, i = 0; i < str->len; i++) {
+
+        if (str->data[i] < '0' || str->data[i] > '9') {
+            return KNOCK_DECLINED;
+        }
+
+        n = n * 10 + (uint64_t) (str->data[i] - '0');
+
+        if (n > field->max) {
+            return KNOCK_DECLINED;
+        }
+    }
+
+    return KNOCK_OK;
+}
+
+
+int
+knock_api_is_end_of_grace(knock_api_body_t *b, const knock_api_field_t *field,
+    const knock_json_t *v, knock_str_t *str)
+{
+    int          rc;
+    uint64_t     ms;
+    knock_buf_t  buf;
+
+    rc = knock_api_decoded(b, v, str);
+
+    if (rc != KNOCK_OK) {
+        return rc;
+    }
+
+    if (knock_time_parse(str, &ms) != KNOCK_OK
+        || ms <= b->now || ms - b->now > (uint64_t) field->max * 1000)
+    {
+        return KNOCK_DECLINED;
+    }
+
+    knock_buf_init(&buf, b->arena, 32);
+    knock_buf_add_uint(&buf, ms);
+
+    return knock_buf_str(&buf, str) == KNOCK_OK ? KNOCK_OK
+                                                : knock_error_memory(b->err);
 }
 
 

@@ -15,6 +15,7 @@ static int knock_live_endpoints(knock_arena_t *arena, knock_live_t *live,
     const knock_live_reply_t *reply);
 static int knock_live_field(knock_arena_t *arena, knock_endpoint_t *endpoint,
     const knock_str_t *name, const knock_str_t *value);
+static uint64_t knock_live_ms(const knock_str_t *value);
 static int knock_live_add_actions(knock_arena_t *arena, knock_live_t *live,
     const knock_live_reply_t *reply, knock_map_t *sources);
 static const char *knock_live_why_idle(const knock_live_reply_t *reply,
@@ -57,6 +58,19 @@ knock_live_build(knock_arena_t *arena, const knock_str_t *prefix,
 
     if (live->tokens == NULL || sources == NULL) {
         return KNOCK_ERROR;
+    }
+
+    /* before the tokens, which go over those of others */
+
+    for (i = 0; i < live->nendpoints; i++) {
+        endpoint = &live->endpoints[i];
+
+        if (endpoint->token.len && endpoint->previous_token.len
+            && knock_map_set(live->tokens, &endpoint->previous_token, endpoint)
+               != KNOCK_OK)
+        {
+            return KNOCK_ERROR;
+        }
     }
 
     for (i = 0; i < live->nendpoints; i++) {
@@ -217,6 +231,24 @@ knock_live_field(knock_arena_t *arena, knock_endpoint_t *endpoint,
         return knock_arena_dup(arena, value, &endpoint->signing_secret);
     }
 
+    if (knock_str_is(name, "previous_token")) {
+        return knock_arena_dup(arena, value, &endpoint->previous_token);
+    }
+
+    if (knock_str_is(name, "previous_signing_secret")) {
+        return knock_arena_dup(arena, value, &endpoint->previous_secret);
+    }
+
+    if (knock_str_is(name, "previous_token_valid_until")) {
+        endpoint->previous_token_until = knock_live_ms(value);
+        return KNOCK_OK;
+    }
+
+    if (knock_str_is(name, "previous_signing_secret_valid_until")) {
+        endpoint->previous_secret_until = knock_live_ms(value);
+        return KNOCK_OK;
+    }
+
     if (knock_str_is(name, "enabled")) {
         endpoint->enabled = on & 1;
 
@@ -228,6 +260,29 @@ knock_live_field(knock_arena_t *arena, knock_endpoint_t *endpoint,
     }
 
     return KNOCK_OK;
+}
+
+
+/* a time as Redis has it; 0, long over, if it is none */
+
+static uint64_t
+knock_live_ms(const knock_str_t *value)
+{
+    size_t    i;
+    uint64_t  ms;
+
+    ms = 0;
+
+    for (i = 0; i < value->len; i++) {
+
+        if (value->data[i] < '0' || value->data[i] > '9' || i > 14) {
+            return 0;
+        }
+
+        ms = ms * 10 + (uint64_t) (value->data[i] - '0');
+    }
+
+    return ms;
 }
 
 
@@ -427,9 +482,20 @@ knock_live_action_cmp(const void *one, const void *two)
 
 
 knock_endpoint_t *
-knock_live_endpoint(const knock_live_t *live, const knock_str_t *token)
+knock_live_endpoint(const knock_live_t *live, const knock_str_t *token,
+    uint64_t now)
 {
-    return knock_map_get(live->tokens, token);
+    knock_endpoint_t  *endpoint;
+
+    endpoint = knock_map_get(live->tokens, token);
+
+    if (endpoint && !knock_str_eq(&endpoint->token, token)
+        && now >= endpoint->previous_token_until)
+    {
+        return NULL;
+    }
+
+    return endpoint;
 }
 
 

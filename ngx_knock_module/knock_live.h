@@ -15,6 +15,10 @@
 #include "knock_map.h"
 
 
+/* the version of an environment that nothing was ever live in */
+#define KNOCK_LIVE_NO_VERSION  "0"
+
+
 typedef struct {
     knock_action_t  **items;        /* in order of their keys */
     size_t            n;
@@ -25,6 +29,13 @@ typedef struct {
     knock_str_t     source;
     knock_str_t     token;
     knock_str_t     signing_secret;     /* len 0: none is set */
+
+    /* what they were before, which counts until then, in ms since 1970 */
+    knock_str_t     previous_token;
+    knock_str_t     previous_secret;
+    uint64_t        previous_token_until;
+    uint64_t        previous_secret_until;
+
     unsigned        enabled:1;
     unsigned        identify_enabled:1;
     unsigned        idempotency_enabled:1;
@@ -100,9 +111,9 @@ int knock_live_build(knock_arena_t *arena, const knock_str_t *prefix,
     const knock_str_t *environment, size_t nshards,
     const knock_live_reply_t *reply, knock_live_t **live);
 
-/* the endpoint of a token, or NULL */
+/* the endpoint that has a token at the time `now`, in ms, or NULL */
 knock_endpoint_t *knock_live_endpoint(const knock_live_t *live,
-    const knock_str_t *token);
+    const knock_str_t *token, uint64_t now);
 
 /* the actions for an event key, in order of key; NULL: there are none */
 const knock_actions_t *knock_live_actions(const knock_endpoint_t *endpoint,

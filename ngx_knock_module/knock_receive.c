@@ -5,6 +5,7 @@
 #include "knock_time.h"
 
 
+static int knock_receive_signed(const knock_receive_t *in, knock_error_t *err);
 static int knock_receive_start(knock_work_t *work, size_t n);
 static int knock_receive_events(knock_work_t *work, const knock_json_t **first,
     size_t *n);
@@ -38,11 +39,7 @@ knock_receive(knock_parts_t *parts, const knock_receive_t *in,
                                "\"enabled\" to take events here");
     }
 
-    if (in->endpoint->signing_secret.len
-        && knock_signature_check(&in->endpoint->signing_secret, &in->signature,
-                                 &in->body, in->signature_mode, err)
-           != KNOCK_OK)
-    {
+    if (knock_receive_signed(in, err) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
@@ -105,6 +102,32 @@ knock_receive(knock_parts_t *parts, const knock_receive_t *in,
 
     return knock_parts_add(parts) == KNOCK_OK ? KNOCK_OK
                                               : knock_error_memory(err);
+}
+
+
+/* a secret that was replaced counts for what came before its end */
+
+static int
+knock_receive_signed(const knock_receive_t *in, knock_error_t *err)
+{
+    size_t       n;
+    knock_str_t  secrets[2];
+
+    if (in->endpoint->signing_secret.len == 0) {
+        return KNOCK_OK;
+    }
+
+    n = 0;
+    secrets[n++] = in->endpoint->signing_secret;
+
+    if (in->endpoint->previous_secret.len
+        && in->received < in->endpoint->previous_secret_until)
+    {
+        secrets[n++] = in->endpoint->previous_secret;
+    }
+
+    return knock_signature_check(secrets, n, &in->signature, &in->body,
+                                 in->signature_mode, err);
 }
 
 

@@ -21,7 +21,8 @@ typedef struct {
     knock_signature_mode_e    signature_mode;
     knock_log_e               log;
     unsigned                 *samples;      /* that may yet be kept */
-    uint64_t                  now;          /* ms since 1970 */
+    uint64_t                  now;          /* ms since 1970, as */
+    uint64_t                  received;     /* is when the body was there */
 
     const knock_endpoint_t   *endpoint;
     knock_str_t               signature;    /* header, len 0: none */

@@ -16,10 +16,12 @@ static unsigned char *knock_signature_string(unsigned char *p,
 
 
 int
-knock_signature_check(const knock_str_t *secret, const knock_str_t *header,
-    const knock_str_t *body, knock_signature_mode_e mode, knock_error_t *err)
+knock_signature_check(const knock_str_t *secrets, size_t n,
+    const knock_str_t *header, const knock_str_t *body,
+    knock_signature_mode_e mode, knock_error_t *err)
 {
     int            ok;
+    size_t         i;
     knock_str_t    first;
     unsigned char  given[KNOCK_HMAC_SHA1_LEN], hmac[KNOCK_HMAC_SHA1_LEN];
 
@@ -36,14 +38,20 @@ knock_signature_check(const knock_str_t *secret, const knock_str_t *header,
                                "HMAC-SHA1", KNOCK_SIGNATURE_LEN);
     }
 
-    knock_digest_hmac_sha1(secret, body, hmac);
-    ok = knock_digest_eq(given, hmac, sizeof(hmac));
+    first.len = 0;
 
-    if (mode == KNOCK_SIGNATURE_FIRST
-        && knock_signature_first(body, &first) == KNOCK_OK)
-    {
-        knock_digest_hmac_sha1(secret, &first, hmac);
+    if (mode == KNOCK_SIGNATURE_FIRST) {
+        (void) knock_signature_first(body, &first);
+    }
+
+    for (ok = 0, i = 0; i < n; i++) {
+        knock_digest_hmac_sha1(&secrets[i], body, hmac);
         ok |= knock_digest_eq(given, hmac, sizeof(hmac));
+
+        if (first.len) {
+            knock_digest_hmac_sha1(&secrets[i], &first, hmac);
+            ok |= knock_digest_eq(given, hmac, sizeof(hmac));
+        }
     }
 
     if (!ok) {

@@ -22,12 +22,13 @@ typedef enum {
 
 /*
  * Checks `header` (the X-Signature value, len 0 if there is none) against the
- * raw body.  KNOCK_OK, or KNOCK_ERROR with KNOCK_E_INVALID_SIGNATURE and a
+ * raw body, under any of the n secrets.  KNOCK_OK, or KNOCK_ERROR with KNOCK_E_INVALID_SIGNATURE and a
  * sentence that says whether it is missing, malformed or wrong (never what it
- * should be).  The comparison takes constant time.
+ * should be).  All are compared, each in constant time.
  */
-int knock_signature_check(const knock_str_t *secret, const knock_str_t *header,
-    const knock_str_t *body, knock_signature_mode_e mode, knock_error_t *err);
+int knock_signature_check(const knock_str_t *secrets, size_t n,
+    const knock_str_t *header, const knock_str_t *body,
+    knock_signature_mode_e mode, knock_error_t *err);
 
 /*
  * The raw bytes of the first element of the array that `body` holds, without

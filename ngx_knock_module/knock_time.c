@@ -6,6 +6,9 @@
 
 
 static inline void knock_time_digits(unsigned char *out, uint32_t n);
+static int64_t knock_time_days(int64_t year, int64_t month, int64_t day);
+static int64_t knock_time_field(const unsigned char **p,
+    const unsigned char *end, const char *format);
 
 
 void
@@ -71,4 +74,130 @@ knock_time_digits(unsigned char *out, uint32_t n)
 {
     out[0] = (unsigned char) ('0' + n / 10);
     out[1] = (unsigned char) ('0' + n % 10);
+}
+
+
+int
+knock_time_parse(const knock_str_t *text, uint64_t *ms)
+{
+    int64_t               year, month, day, hour, minute, second, time, ahead;
+    int64_t               sign, unit;
+    const unsigned char  *p, *end;
+
+    static const unsigned char  lengths[] = {
+        31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
+    };
+
+    p = text->data;
+    end = p + text->len;
+
+    year = knock_time_field(&p, end, "0000-");
+    month = knock_time_field(&p, end, "00-");
+    day = knock_time_field(&p, end, "00T");
+    hour = knock_time_field(&p, end, "00:");
+    minute = knock_time_field(&p, end, "00:");
+    second = knock_time_field(&p, end, "00");
+
+    if (year < 0 || month < 1 || month > 12 || day < 1
+        || day > lengths[month - 1]
+                 + (month == 2 && year % 4 == 0
+                    && (year % 100 != 0 || year % 400 == 0))
+        || hour < 0 || hour > 23 || minute < 0 || minute > 59
+        || second < 0 || second > 60)
+    {
+        return KNOCK_DECLINED;
+    }
+
+    time = ((knock_time_days(year, month, day) * 24 + hour) * 60 + minute) * 60
+           + second;
+    time *= 1000;
+
+    if (end - p > 1 && *p == '.' && p[1] >= '0' && p[1] <= '9') {
+
+        for (unit = 100, p++; p < end && *p >= '0' && *p <= '9'; p++) {
+            time += unit * (*p - '0');
+            unit /= 10;
+        }
+    }
+
+    if (p == end) {
+        return KNOCK_DECLINED;
+    }
+
+    ahead = 0;
+
+    if (*p == 'Z' || *p == 'z') {
+        p++;
+
+    } else if (*p == '+' || *p == '-') {
+        sign = (*p++ == '-') ? -1 : 1;
+
+        hour = knock_time_field(&p, end, "00:");
+        minute = knock_time_field(&p, end, "00");
+
+        if (hour < 0 || hour > 23 || minute < 0 || minute > 59) {
+            return KNOCK_DECLINED;
+        }
+
+        ahead = sign * (hour * 60 + minute) * 60 * 1000;
+    }
+
+    if (p != end || time < ahead) {
+        return KNOCK_DECLINED;
+    }
+
+    *ms = (uint64_t) (time - ahead);
+
+    return KNOCK_OK;
+}
+
+
+/* days since 1970, counted as above */
+
+static int64_t
+knock_time_days(int64_t year, int64_t month, int64_t day)
+{
+    if (month < 3) {
+        year--;
+        month += 12;
+    }
+
+    return 365 * year + year / 4 - year / 100 + year / 400
+           + (153 * (month - 3) + 2) / 5 + day - 1 - 719468;
+}
+
+
+/*
+ * The number at *p, which goes past it, in a format of zeros, one for each
+ * digit, and what stands behind them; -1 if it is not so.
+ */
+
+static int64_t
+knock_time_field(const unsigned char **p, const unsigned char *end,
+    const char *format)
+{
+    int64_t               n;
+    const unsigned char  *c;
+
+    c = *p;
+
+    for (n = 0; *format; format++, c++) {
+
+        if (c == end) {
+            return -1;
+        }
+
+        if (*format == '0' && *c >= '0' && *c <= '9') {
+            n = n * 10 + (*c - '0');
+
+        } else if (*c != (unsigned char) *format
+                   && !(*format == 'T' && (*c == 't' || *c == ' ')))
+        {
+            return -1;
+        }
+    }
+
+    *p = c;
+
+    return n;
 }

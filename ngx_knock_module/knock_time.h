@@ -17,5 +17,12 @@
  */
 void knock_time_format(uint64_t ms, unsigned char *out);
 
+/*
+ * The milliseconds since 1970 of an RFC 3339 time, with any offset and any
+ * fraction, which is cut to milliseconds; a leap second is the next one.
+ * KNOCK_OK, or KNOCK_DECLINED: it is none, or lies before 1970.
+ */
+int knock_time_parse(const knock_str_t *text, uint64_t *ms);
+
 
 #endif /* KNOCK_TIME_H */

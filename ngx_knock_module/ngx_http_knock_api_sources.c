@@ -355,6 +355,7 @@ ngx_http_knock_api_endpoint(ngx_http_knock_api_t *api, const knock_str_t *base)
 
             ngx_http_knock_api_arg(api, &token);
             ngx_http_knock_api_arg(api, &api->if_match);
+            ngx_http_knock_api_arg(api, &req->grace);
 
         } else {
             ngx_http_knock_api_arg(api, &api->if_match);

@@ -95,6 +95,16 @@ ngx_http_knock_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+char *
+ngx_http_knock_ready(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_knock_loc_conf_t *klcf = conf;
+
+    return ngx_http_knock_serve(cf, cmd, &klcf->ready,
+                                ngx_http_knock_ready_handler);
+}
+
+
 /* a location that is served by what a directive without arguments names */
 
 static char *

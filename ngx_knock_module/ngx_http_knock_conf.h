@@ -21,6 +21,7 @@ char *ngx_http_knock_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_knock_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_knock_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_knock_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_knock_ready(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_knock_max_in_flight(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_knock_api_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

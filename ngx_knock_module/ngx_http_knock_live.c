@@ -464,6 +464,8 @@ ngx_http_knock_live_done(ngx_http_knock_worker_t *worker)
         ngx_http_knock_job_process(job);
     }
 
+    ngx_http_knock_ready_read(worker);
+
     if (worker->pending == 0 && !ngx_queue_empty(&worker->waiting)) {
         ngx_http_knock_live_refresh(worker);
         return;

@@ -430,11 +430,15 @@ void
 ngx_http_knock_metrics_refused(ngx_http_request_t *r, const knock_str_t *json)
 {
     uint64_t                     errors[KNOCK_E_COUNT];
+    ngx_http_knock_loc_conf_t   *klcf;
     ngx_http_knock_main_conf_t  *kmcf;
 
+    klcf = ngx_http_get_module_loc_conf(r, ngx_http_knock_module);
     kmcf = ngx_http_get_module_main_conf(r, ngx_http_knock_module);
 
-    if (kmcf->worker == NULL) {
+    /* that events would be refused is asked every second, and refuses none */
+
+    if (kmcf->worker == NULL || klcf->ready) {
         return;
     }
 

@@ -124,6 +124,13 @@ static ngx_command_t  ngx_http_knock_commands[] = {
       0,
       NULL },
 
+    { ngx_string("knock_ready"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_knock_ready,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("knock_webhook_url"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_set_complex_value_slot,
@@ -324,6 +331,10 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         if (!conf->metrics) {
             conf->metrics = prev->metrics;
         }
+
+        if (!conf->ready) {
+            conf->ready = prev->ready;
+        }
     }
 
     if (clcf->lmt_excpt && clcf->handler == NULL) {
@@ -336,6 +347,9 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
         } else if (conf->metrics) {
             clcf->handler = ngx_http_knock_metrics_handler;
+
+        } else if (conf->ready) {
+            clcf->handler = ngx_http_knock_ready_handler;
         }
     }
 

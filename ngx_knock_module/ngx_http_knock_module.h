@@ -45,6 +45,7 @@ typedef struct {
     ngx_http_complex_value_t     *token;            /* NULL: no knock_webhook */
     ngx_flag_t                    api;              /* knock_api */
     ngx_flag_t                    metrics;          /* knock_metrics */
+    ngx_flag_t                    ready;            /* knock_ready */
     ngx_array_t                  *api_keys;         /* of hashes; NULL: none */
     ngx_http_complex_value_t     *webhook_url;
     ngx_uint_t                    batch_signature;
@@ -91,6 +92,9 @@ ngx_int_t ngx_http_knock_api_handler(ngx_http_request_t *r);
 
 /* ngx_http_knock_metrics_scrape.c: the content handler of knock_metrics */
 ngx_int_t ngx_http_knock_metrics_handler(ngx_http_request_t *r);
+
+/* ngx_http_knock_ready.c: the content handler of knock_ready */
+ngx_int_t ngx_http_knock_ready_handler(ngx_http_request_t *r);
 
 /*
  * ngx_http_knock_filter.c: in a location of the module, errors that nginx

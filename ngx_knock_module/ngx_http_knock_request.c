@@ -26,10 +26,13 @@ ngx_http_knock_check_body_type(ngx_http_request_t *r, knock_error_t *err)
     h = ngx_http_knock_header(r, "content-encoding",
                               sizeof("content-encoding") - 1);
 
-    if (h && (h->value.len != sizeof("identity") - 1
-              || ngx_strncasecmp(h->value.data, (u_char *) "identity",
-                                 sizeof("identity") - 1)
-                 != 0))
+    /* an empty one names none */
+
+    if (h && h->value.len
+        && (h->value.len != sizeof("identity") - 1
+            || ngx_strncasecmp(h->value.data, (u_char *) "identity",
+                               sizeof("identity") - 1)
+               != 0))
     {
         (void) knock_error_set(err, KNOCK_E_UNSUPPORTED_ENCODING,
                                "the body is compressed: send it without a "

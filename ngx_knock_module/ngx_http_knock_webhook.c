@@ -19,6 +19,7 @@ typedef struct {
     knock_str_t              token;
     knock_str_t              signature;     /* len 0: none */
     knock_str_t              body;
+    uint64_t                 received;      /* when that was there, in ms */
     const knock_endpoint_t  *endpoint;      /* as found the last time */
 } ngx_http_knock_webhook_t;
 
@@ -26,6 +27,9 @@ typedef struct {
 static void ngx_http_knock_webhook_body_handler(ngx_http_request_t *r);
 static ngx_http_knock_env_t *ngx_http_knock_webhook_find(
     ngx_http_knock_job_t *job, knock_error_t *err);
+static uint64_t ngx_http_knock_webhook_now(void);
+static void ngx_http_knock_webhook_unknown(ngx_http_knock_job_t *job,
+    knock_error_t *err);
 static int ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
     knock_parts_t *parts, knock_received_t *received, knock_error_t *err);
 static void ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
@@ -108,6 +112,7 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
 
     webhook->token = ngx_http_knock_str(&token);
     webhook->body = ngx_http_knock_str(&body);
+    webhook->received = ngx_http_knock_webhook_now();
 
     h = ngx_http_knock_header(r, "x-signature", sizeof("x-signature") - 1);
     if (h) {
@@ -139,6 +144,17 @@ failed:
 }
 
 
+static uint64_t
+ngx_http_knock_webhook_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
+}
+
+
 static ngx_http_knock_env_t *
 ngx_http_knock_webhook_find(ngx_http_knock_job_t *job, knock_error_t *err)
 {
@@ -158,17 +174,87 @@ ngx_http_knock_webhook_find(ngx_http_knock_job_t *job, knock_error_t *err)
             continue;
         }
 
-        webhook->endpoint = knock_live_endpoint(env->live, &webhook->token);
+        webhook->endpoint = knock_live_endpoint(env->live, &webhook->token,
+                                                webhook->received);
 
         if (webhook->endpoint) {
             return env;
         }
     }
 
-    (void) knock_error_set(err, KNOCK_E_UNKNOWN_ENDPOINT,
-                           "no endpoint has this URL: copy it anew, it "
-                           "changes when it is rotated");
+    ngx_http_knock_webhook_unknown(job, err);
+
     return NULL;
+}
+
+
+/*
+ * A sender takes 404 for good.  So it is said only where Redis holds the
+ * endpoints of all environments: a source has one in each of them, and an
+ * environment that never had one has no version.
+ */
+
+static void
+ngx_http_knock_webhook_unknown(ngx_http_knock_job_t *job, knock_error_t *err)
+{
+    ngx_uint_t             any;
+    ngx_queue_t           *q;
+    ngx_http_knock_env_t  *env, *empty;
+
+    any = 0;
+    empty = NULL;
+
+    for (q = ngx_queue_head(&job->worker->envs);
+         q != ngx_queue_sentinel(&job->worker->envs);
+         q = ngx_queue_next(q))
+    {
+        env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
+
+        if (!env->listed || env->live == NULL) {
+            continue;
+        }
+
+        if (env->live->nendpoints) {
+            any = 1;
+
+        } else if (knock_str_is(&env->live->version, KNOCK_LIVE_NO_VERSION)) {
+            empty = env;
+        }
+    }
+
+    if (any && empty == NULL) {
+        (void) knock_error_set(err, KNOCK_E_UNKNOWN_ENDPOINT,
+                               "no endpoint has this URL: copy it anew, it "
+                               "changes when it is rotated");
+        return;
+    }
+
+    (void) knock_error_set(err, KNOCK_E_UNAVAILABLE,
+                           "Redis holds no source%s, so no URL can be told "
+                           "from a wrong one: nothing was applied, send it "
+                           "again; restore what Redis held, or create a "
+                           "source by the API",
+                           any ? " in one of its environments" : "");
+
+    if (!job->confirmed) {
+        return;
+    }
+
+    if (any) {
+        ngx_http_knock_complain(job->worker, &empty->name,
+                                "Redis holds nothing of the environment "
+                                "\"%V\", though of others: has one of its "
+                                "nodes lost its data? Events with a URL that "
+                                "is not known are answered 503 until it is "
+                                "restored", &empty->name);
+        return;
+    }
+
+    ngx_http_knock_complain(job->worker, NULL,
+                            "Redis holds no source: has it lost its data, or "
+                            "does knock_redis or knock_prefix name another "
+                            "one? All events are answered 503 until it is "
+                            "restored, or a source created by the API");
 }
 
 
@@ -197,7 +283,8 @@ ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
     in.signature_mode = klcf->batch_signature;
     in.log = klcf->event_log;
     in.samples = &worker->samples;
-    in.now = (uint64_t) tp->sec * 1000 + tp->msec;
+    in.now = ngx_http_knock_webhook_now();
+    in.received = webhook->received;
     in.endpoint = webhook->endpoint;
     in.signature = webhook->signature;
     in.body = webhook->body;

@@ -64,6 +64,8 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
     worker->destroy.data = worker;
     worker->destroy.log = cycle->log;
 
+    ngx_http_knock_ready_init(worker);
+
     worker->library.len = ngx_http_knock_library_len;
     worker->library.data = (u_char *) ngx_http_knock_library;
 

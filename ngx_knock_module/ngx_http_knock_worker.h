@@ -214,6 +214,22 @@ typedef struct {
 } ngx_http_knock_complaint_t;
 
 
+/* what is known of whether events would be taken */
+
+typedef struct {
+    ngx_queue_t                  waiting;       /* requests, for an answer */
+    ngx_event_t                  timer;         /* of the question */
+    ngx_msec_t                   until;         /* the answer is good */
+    ngx_uint_t                   pending;       /* replies to come, and us */
+    size_t                       why_len;       /* where it is no */
+    u_char                       why[128];
+    unsigned                     ok:1;
+    unsigned                     asking:1;      /* one is under way, */
+    unsigned                     late:1;        /* for too long */
+    unsigned                     reading:1;     /* what is live, at first */
+} ngx_http_knock_ready_t;
+
+
 struct ngx_http_knock_worker_s {
     ngx_http_knock_main_conf_t  *conf;
     ngx_http_knock_redis_t      *redis;
@@ -229,6 +245,8 @@ struct ngx_http_knock_worker_s {
     ngx_uint_t                   pending;       /* replies it awaits */
     ngx_uint_t                   refreshes;     /* that have begun */
     unsigned                     refresh_failed:1;
+
+    ngx_http_knock_ready_t       ready;
 
     ngx_queue_t                  free;          /* jobs, to be used again */
     ngx_uint_t                   nfree;
@@ -277,6 +295,13 @@ void ngx_http_knock_live_refresh(ngx_http_knock_worker_t *worker);
 
 /* makes a job wait for a refresh that begins from now on */
 void ngx_http_knock_live_wait(ngx_http_knock_job_t *job);
+
+/*
+ * ngx_http_knock_ready.c: to be called once, and whenever a refresh has ended,
+ * which it may wait for.
+ */
+void ngx_http_knock_ready_init(ngx_http_knock_worker_t *worker);
+void ngx_http_knock_ready_read(ngx_http_knock_worker_t *worker);
 
 /*
  * ngx_http_knock_env.c: the environment of this name, made if it is new, not

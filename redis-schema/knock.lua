@@ -386,6 +386,15 @@ local function version_follow(keys, args)
 end
 
 
+-- KEYS: version
+-- Does nothing, as a function that may write: where Redis takes no writes it
+-- answers an error instead.
+
+local function ready()
+    return redis.status_reply('OK')
+end
+
+
 -- KEYS: keys of any kind
 -- Gives '1' or '0' for each, in one string.
 
@@ -598,15 +607,78 @@ end
 --
 -- token, created_at, enabled, identify_enabled, idempotency_enabled,
 -- signing_secret, and `revision`, which counts the changes, so that the ETag
--- tells of a new secret and not of what it is.
+-- tells of a new secret and not of what it is.  A token and a secret may have
+-- one predecessor each, `previous_NAME`, which counts until the time in
+-- `previous_NAME_valid_until`, in ms.
 -- ---------------------------------------------------------------------------
 
 local SETTINGS = {
     enabled = true,
     identify_enabled = true,
     idempotency_enabled = true,
-    signing_secret = true
+    signing_secret = true,
+    previous_signing_secret = true,
+    previous_signing_secret_valid_until = true,
+    grace_seconds = true
 }
+
+
+-- the names of a predecessor's fields
+
+local function previous_fields(prefix, name)
+    local field = prefix .. 'previous_' .. name
+
+    return field, field .. '_valid_until'
+end
+
+
+local function is_over(valid_until)
+    return (tonumber(valid_until or nil) or 0) <= now_ms()
+end
+
+
+-- Another token or secret: what was there is its predecessor for `grace`
+-- seconds, and what was the predecessor is none any more.  The same one again
+-- leaves both as they are: it may be a retry.
+
+local function endpoint_replace(hash, prefix, name, value, grace)
+    local old = redis.call('HGET', hash, prefix .. name)
+    local previous, valid_until = previous_fields(prefix, name)
+    local seconds = tonumber(grace) or 0
+
+    if old == value then
+        return
+    end
+
+    if old and old ~= '' and value ~= '' and seconds > 0 then
+        redis.call('HSET', hash, previous, old,
+                   valid_until, ms_string(now_ms() + seconds * 1000))
+    else
+        redis.call('HDEL', hash, previous, valid_until)
+    end
+
+    if value == '' then
+        redis.call('HDEL', hash, prefix .. name)
+    else
+        redis.call('HSET', hash, prefix .. name, value)
+    end
+end
+
+
+-- what every change of an endpoint ends with
+
+local function endpoint_changed(version, hash, prefix)
+    for _, name in ipairs({ 'token', 'signing_secret' }) do
+        local previous, valid_until = previous_fields(prefix, name)
+
+        if is_over(redis.call('HGET', hash, valid_until)) then
+            redis.call('HDEL', hash, previous, valid_until)
+        end
+    end
+
+    redis.call('HINCRBY', hash, prefix .. 'revision', 1)
+    bump_version(version)
+end
 
 
 -- KEYS: version, endpoints
@@ -620,8 +692,7 @@ local function endpoint_set(keys, args)
         redis.call('HSET', keys[2], prefix .. args[i], args[i + 1])
     end
 
-    redis.call('HINCRBY', keys[2], prefix .. 'revision', 1)
-    bump_version(keys[1])
+    endpoint_changed(keys[1], keys[2], prefix)
 
     return redis.status_reply('OK')
 end
@@ -631,7 +702,9 @@ end
 
 local function endpoint_text(hash, catalogue, source, environment, url_prefix)
     local names = { 'token', 'enabled', 'identify_enabled',
-                    'idempotency_enabled', 'signing_secret', 'revision' }
+                    'idempotency_enabled', 'signing_secret', 'revision',
+                    'previous_signing_secret_valid_until',
+                    'previous_token_valid_until' }
     local fields = {}
 
     for i, name in ipairs(names) do
@@ -639,8 +712,8 @@ local function endpoint_text(hash, catalogue, source, environment, url_prefix)
     end
 
     local values = redis.call('HMGET', hash, unpack(fields))
-    local token, enabled, identify, idempotency, secret, revision
-        = unpack(values)
+    local token, enabled, identify, idempotency, secret, revision,
+          secret_until, token_until = unpack(values)
 
     if not token or token == '' then
         return nil
@@ -657,7 +730,17 @@ local function endpoint_text(hash, catalogue, source, environment, url_prefix)
         .. '}'
     local newest = redis.call('ZREVRANGE', catalogue, 0, 0, 'WITHSCORES')
 
-    return with(settings, '"last_event_at":' .. json_time(newest[2])),
+    -- no part of the tag: it ends by itself
+
+    local kept = not is_over(secret_until)
+    local graces = '"previous_signing_secret_set":' .. bool(kept)
+        .. ',"previous_signing_secret_valid_until":'
+        .. json_time(kept and secret_until)
+        .. ',"previous_token_valid_until":'
+        .. json_time(not is_over(token_until) and token_until)
+
+    return with(settings, graces .. ',"last_event_at":'
+                          .. json_time(newest[2])),
            settings .. (revision or '')
 end
 
@@ -703,11 +786,13 @@ end
 
 -- KEYS: version, endpoints, catalogue
 -- ARGV: library version, source, environment, URL up to the token, if_match,
---       then setting and value in turn ('0' or '1'; a secret, '' takes it out)
+--       then setting and value in turn ('0' or '1'; a secret, '' takes it out;
+--       a time in ms; grace_seconds, for the secret that is replaced)
 -- Answers 200; 404; 412.
 
 local function endpoint_patch(keys, args)
     local prefix = args[2] .. '/'
+    local given = {}
     local answer, tag = endpoint_answer(keys[2], keys[3], args)
 
     if not tag then
@@ -726,22 +811,30 @@ local function endpoint_patch(keys, args)
         if not SETTINGS[args[i]] then
             return redis.error_reply('ERR unknown setting "' .. args[i] .. '"')
         end
+
+        given[args[i]] = args[i + 1]
     end
 
     if #args < 6 then
         return answer
     end
 
-    for i = 6, #args, 2 do
-        if args[i] == 'signing_secret' and args[i + 1] == '' then
-            redis.call('HDEL', keys[2], prefix .. args[i])
-        else
-            redis.call('HSET', keys[2], prefix .. args[i], args[i + 1])
-        end
+    if given.signing_secret then
+        endpoint_replace(keys[2], prefix, 'signing_secret',
+                         given.signing_secret, given.grace_seconds)
     end
 
-    redis.call('HINCRBY', keys[2], prefix .. 'revision', 1)
-    bump_version(keys[1])
+    if given.previous_signing_secret == '' then
+        given.previous_signing_secret_valid_until = '0'
+    end
+
+    given.signing_secret, given.grace_seconds = nil, nil
+
+    for setting, value in pairs(given) do
+        redis.call('HSET', keys[2], prefix .. setting, value)
+    end
+
+    endpoint_changed(keys[1], keys[2], prefix)
 
     return (endpoint_answer(keys[2], keys[3], args))
 end
@@ -749,7 +842,8 @@ end
 
 -- KEYS: version, endpoints, catalogue
 -- ARGV: library version, source, environment, URL up to the token, new token,
---       if_match, which may be left out
+--       if_match, seconds that the old one is valid still; these two may be
+--       left out
 -- Answers 200; 404; 412.
 
 local function endpoint_rotate(keys, args)
@@ -764,9 +858,8 @@ local function endpoint_rotate(keys, args)
         return stale('the endpoint of source', args[2])
     end
 
-    redis.call('HSET', keys[2], prefix .. 'token', args[5])
-    redis.call('HINCRBY', keys[2], prefix .. 'revision', 1)
-    bump_version(keys[1])
+    endpoint_replace(keys[2], prefix, 'token', args[5], args[7])
+    endpoint_changed(keys[1], keys[2], prefix)
 
     return (endpoint_answer(keys[2], keys[3], args))
 end
@@ -2776,6 +2869,7 @@ local READ = { 'no-writes' }
 
 register('knock_exists', which_exist, 0, 1, READ)
 register('knock_version_follow', version_follow, 1, 3)
+register('knock_ready', ready, 1, 1)
 
 register('knock_environments', environments, 1, 1, READ)
 register('knock_environment_list', environment_list, 2, 1, READ)

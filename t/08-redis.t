@@ -557,8 +557,8 @@ subtest 'FLUSHALL and a new configuration are noticed' => sub {
         is post_ok(track(messageId => '"m1"'))->{runs}, 1, 'an event is applied';
 
         redis('FLUSHALL');
-        is $nginx->post('/in/dev', track())->{status}, 404,
-           'nothing is configured any more';
+        is $nginx->post('/in/dev', track())->{status}, 503,
+           'nothing is configured any more, which is no answer';
         is_deeply redis('KEYS', '*'), [], 'and nothing is written';
     }
 };

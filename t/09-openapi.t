@@ -164,6 +164,11 @@ sub walk {
     $call->(POST => "/commits/$commits->{items}[1]{id}/revert");
     $call->(POST => "/commits/$commits->{items}[1]{id}/revert");
     $call->(POST => "$dev/rotate");
+    $call->(POST => "$dev/rotate", { grace_seconds => 60 });
+    $call->(PATCH => $dev, { signing_secret => 'a' });
+    $call->(PATCH => $dev, { signing_secret => 'b', grace_seconds => 60 });
+    $call->(PATCH => $dev, { previous_signing_secret => undef });
+    $call->(PATCH => $dev, { signing_secret => undef });
 }
 
 

@@ -95,7 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in.limits = &limits;
     in.log = (data[0] >> 1) % 3;
     in.now = NOW;
-    in.endpoint = knock_live_endpoint(live, &token);
+    in.endpoint = knock_live_endpoint(live, &token, NOW);
     in.body.len = size - 2;
     in.body.data = malloc(in.body.len ? in.body.len : 1);
 

@@ -286,7 +286,8 @@ reply_live(const redisReply *reply)
                 continue;
             }
 
-            endpoint = knock_live_endpoint(live, &live->endpoints[i].token);
+            endpoint = knock_live_endpoint(live, &live->endpoints[i].token,
+                                           0);
 
             check(endpoint != NULL);
             (void) knock_live_actions(endpoint, &key);

@@ -143,7 +143,7 @@ signature_check(unsigned char *hex, const knock_str_t *body,
     header.len = HEX;
     header.data = hex;
 
-    rc = knock_signature_check(&secret, &header, body, mode, &err);
+    rc = knock_signature_check(&secret, 1, &header, body, mode, &err);
 
     check(rc == KNOCK_OK || err.code == KNOCK_E_INVALID_SIGNATURE);
 

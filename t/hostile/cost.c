@@ -141,7 +141,7 @@ main(int argc, char **argv)
     in.log = KNOCK_LOG_ON;
     in.samples = &samples;
     in.now = NOW;
-    in.endpoint = knock_live_endpoint(live, &token);
+    in.endpoint = knock_live_endpoint(live, &token, NOW);
 
     if (kind->base) {
         cost_need(arena, kind, n, &need);

@@ -22,6 +22,7 @@ my $figures = Knock::Figures->new($nginx);
 my $n = 0;
 
 seed("endpoint development segment token=dev identify_enabled=1\n"
+     . "endpoint production segment token=prod\n"
      . "endpoint development signed token=signed identify_enabled=1"
      . " signing_secret=$secret\n");
 
@@ -183,6 +184,7 @@ sub types {
             type => ['Content-Type: text/plain', $json]);
     webhook("content encoding $_", 415, headers => ["Content-Encoding: $_"])
         for 'gzip', 'identity, gzip', 'x', 'br', 'identity;q=1';
+    webhook('no content encoding', 200, headers => ['Content-Encoding:']);
     webhook('two content encodings', 415,
             headers => ['Content-Encoding: gzip', 'Content-Encoding: identity']);
 }

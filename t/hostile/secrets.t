@@ -77,7 +77,8 @@ sub start {
                   . 'location ~ ^/closed/(?<closed>.+)$ { deny all;'
                   . ' knock_webhook $closed; }');
 
-    seed("endpoint development segment token=$secrets{token}"
+    seed("endpoint production segment token=prod\n"
+         . "endpoint development segment token=$secrets{token}"
          . " identify_enabled=1 signing_secret=$secrets{'signing secret'}");
 
     return $started;

@@ -33,6 +33,7 @@ my $environment = 'knock:{development}';
 
 redis('FLUSHALL');
 seed("endpoint development segment token=dev identify_enabled=1\n"
+     . "endpoint production segment token=prod\n"
      . "workflow development new-comment\n"
      . 'action development '
      . live_action(tenant => '"properties.org"', actor => '"userId"') . "\n");

@@ -16,6 +16,8 @@ environments();
 sources();
 endpoints();
 endpoint_changes();
+secrets_that_are_replaced();
+tokens_that_are_replaced();
 endpoint_delete();
 
 done_testing();
@@ -175,6 +177,9 @@ sub endpoints {
                 identify_enabled => JSON::PP::false,
                 idempotency_enabled => JSON::PP::true,
                 signing_secret_set => JSON::PP::false,
+                previous_signing_secret_set => JSON::PP::false,
+                previous_signing_secret_valid_until => undef,
+                previous_token_valid_until => undef,
                 last_event_at => undef }, 'with its defaults');
 
     $lib->redis('ZADD', $lib->key('catalogue:s'), 1767225599999, 'page',
@@ -252,6 +257,156 @@ sub endpoint_changes {
     is($rotated->{url}, 'https://h/"in"/tok3', 'and URL');
     $lib->refuses('the ETag before is stale', 412, 'stale', @PATCH, $fourth,
                   'enabled', 1);
+}
+
+
+# The fields of what an endpoint had before.
+
+sub previous {
+    my %fields = @{ $lib->redis('HGETALL', $lib->key('endpoints')) };
+
+    return { map { ($_ => $fields{$_}) } grep { m{/previous_} } keys %fields };
+}
+
+
+sub ms {
+    my ($time) = @_;
+    my ($s, $us) = @{ $lib->redis('TIME') };
+
+    return $s * 1000 + int($us / 1000) + ($time // 0);
+}
+
+
+# What a call kept, for how many seconds.
+
+sub is_kept {
+    my ($name, $value, $seconds, $since, $title) = @_;
+
+    my $field = "s/previous_$name";
+    my $previous = previous();
+    my $till = $previous->{"${field}_valid_until"} // 0;
+
+    is($previous->{$field}, $value, "$title: it is kept");
+    ok($since + $seconds * 1000 <= $till && $till <= ms($seconds * 1000),
+       "$title: for as long as was asked");
+}
+
+
+# More than a few milliseconds go by, of Redis' clock.
+
+sub let_pass {
+    my ($until) = @_;
+
+    select undef, undef, undef, 0.002 while ms() <= $until;
+}
+
+
+sub secrets_that_are_replaced {
+    my @secret = (@PATCH, '', 'signing_secret');
+
+    $lib->answers('a secret', 200, 1, @secret, 'one', 'grace_seconds', 3600);
+    is_deeply(previous(), {}, 'has no predecessor');
+
+    my $since = ms();
+    my $doc = $lib->answers('another one, with a grace', 200, 1, @secret,
+                            'two', 'grace_seconds', 3600);
+
+    is_kept('signing_secret', 'one', 3600, $since, 'a grace');
+    ok($doc->{previous_signing_secret_set}, 'that it is there is told');
+    like($doc->{previous_signing_secret_valid_until},
+         qr/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'and until when');
+    unlike($lib->call(@GET)->[1], qr/"one"|"two"/, 'but neither of them');
+
+    $lib->answers('the same secret again', 200, 1, @secret, 'two',
+                  'grace_seconds', 1);
+    is_kept('signing_secret', 'one', 3600, $since, 'the same again');
+
+    $since = ms();
+    $lib->answers('a third one, within the grace', 200, 1, @secret, 'three',
+                  'grace_seconds', 60);
+    is_kept('signing_secret', 'two', 60, $since, 'the last one alone');
+
+    $lib->answers('a setting', 200, 1, @PATCH, '', 'enabled', 1);
+    is_kept('signing_secret', 'two', 60, $since, 'another change');
+
+    for (['no grace', 'four'], ['a grace of 0', 'five', 'grace_seconds', 0],
+         ['a removal', ''])
+    {
+        my ($title, @value) = @$_;
+
+        $lib->answers('set again', 200, 1, @secret, $title);
+        $lib->answers('with a predecessor', 200, 1, @secret, "$title, new",
+                      'grace_seconds', 60);
+        $doc = $lib->answers($title, 200, 1, @secret, @value);
+        is_deeply(previous(), {}, "$title: there is none");
+        ok(!$doc->{previous_signing_secret_set}
+           && !defined $doc->{previous_signing_secret_valid_until},
+           "$title: nor is one told");
+    }
+
+    # by its value and time
+
+    my $till = ms(60_000);
+    my @given = ('previous_signing_secret', 'old',
+                 'previous_signing_secret_valid_until', $till);
+
+    $doc = $lib->answers('both of them', 200, 1, @secret, 'new', @given);
+    is_deeply(previous(), { 's/previous_signing_secret' => 'old',
+                            's/previous_signing_secret_valid_until' => $till },
+              'are set');
+    $lib->answers('it is taken out', 200, 1, @PATCH, '',
+                  'previous_signing_secret', '');
+    is_deeply(previous(), {}, 'and nothing is left');
+
+    # one that is over is told no more, and goes with the next change
+
+    $given[3] = ms(20);
+    $lib->answers('one for a moment', 200, 1, @PATCH, '', @given);
+    let_pass($given[3]);
+    $doc = $lib->answers('then', 200, 1, @GET);
+    ok(!$doc->{previous_signing_secret_set}, 'it is none');
+
+    my $etag = $lib->etag;
+
+    is(previous()->{'s/previous_signing_secret'}, 'old', 'that is still there');
+    $lib->answers('until a change', 200, 1, @PATCH, $etag, 'enabled', 1);
+    is_deeply(previous(), {}, 'and nothing is left');
+}
+
+
+sub tokens_that_are_replaced {
+    my $since = ms();
+    my $doc;
+
+    $lib->answers('it is rotated', 200, 1, @ROTATE, 'tok4');
+    is_deeply(previous(), {}, 'without a grace nothing is kept');
+    is($lib->answers('nor', 200, 1, @GET)->{previous_token_valid_until}, undef,
+       'is anything told');
+
+    $doc = $lib->answers('with one', 200, 1, @ROTATE, 'tok5', '', 3600);
+    is($doc->{token}, 'tok5', 'it has the new token');
+    is_kept('token', 'tok4', 3600, $since, 'the old token');
+    like($doc->{previous_token_valid_until}, qr/^20\d\d-.*Z$/, 'told until when');
+
+    $since = ms();
+    $lib->answers('once more', 200, 1, @ROTATE, 'tok6', '', 60);
+    is_kept('token', 'tok5', 60, $since, 'the last one alone');
+
+    # a secret has its own
+
+    $lib->answers('a secret', 200, 1, @PATCH, '', 'signing_secret', 'a');
+    is_kept('token', 'tok5', 60, $since, 'which a new secret leaves');
+
+    $lib->answers('at once', 200, 1, @ROTATE, 'tok7', '', 0);
+    is_deeply(previous(), {}, 'nothing is kept');
+
+    $lib->call('knock_endpoint_set', ['version', 'endpoints'], 's',
+               'previous_token', 'old', 'previous_token_valid_until', ms(20));
+    let_pass(ms(20));
+    $lib->answers('over', 200, 1, @ROTATE, 'tok8', '', '');
+    is_deeply(previous(), {}, 'and nothing is left');
+
+    $lib->refuses('a stale If-Match', 412, 'stale', @ROTATE, 'x', 'f' x 40, 60);
 }
 
 

@@ -54,6 +54,7 @@ sub configure {
                     1, 'workflow', 'new-comment', '{"key":"new-comment"}',
                     'action', 'a',
                     live_action(event => '"track/Comment Created"'));
+    $redis->command(qw(SET knock:{production}:version 1));
 }
 
 

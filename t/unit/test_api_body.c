@@ -16,6 +16,7 @@
 #define SOURCE_CREATE       KNOCK_API_SOURCE_CREATE
 #define SOURCE_PATCH        KNOCK_API_SOURCE_PATCH
 #define ENDPOINT_PATCH      KNOCK_API_ENDPOINT_PATCH
+#define ENDPOINT_ROTATE     KNOCK_API_ENDPOINT_ROTATE
 #define WORKFLOW_PUT        KNOCK_API_WORKFLOW_PUT
 #define ACTION_PUT          KNOCK_API_ACTION_PUT
 #define ACTION_PREVIEW      KNOCK_API_ACTION_PREVIEW
@@ -30,6 +31,18 @@
 
 #define EXPECTED_KEY                                                         \
     "expected 1 to 64 of the characters A-Z, a-z, 0-9, \"_\" and \"-\""
+
+/* a secret before, until then; and an hour from now */
+
+#define UNTIL(time)                                                          \
+    "{\"previous_signing_secret\":\"s\","                                    \
+    "\"previous_signing_secret_valid_until\":" time "}"
+
+#define AN_HOUR_ON  "2026-03-02T11:54:05.678Z"
+
+#define EXPECTED_UNTIL                                                       \
+    "\"previous_signing_secret_valid_until\": expected an RFC 3339 time that " \
+    "is to come, in at most 2592000 seconds (30 days)"
 
 #define EXPECTED_ID                                                          \
     "expected an id: a string of 1 to 256 bytes without control characters, " \
@@ -115,7 +128,7 @@ assert_refused(knock_api_op_e op, const char *text, knock_error_code_e code,
 static const knock_api_op_e  bodiless[] = {
     KNOCK_API_ENVIRONMENT_LIST, KNOCK_API_SOURCE_LIST, KNOCK_API_SOURCE_GET,
     KNOCK_API_SOURCE_DELETE, KNOCK_API_ENDPOINT_GET,
-    KNOCK_API_ENDPOINT_ROTATE, KNOCK_API_EVENT_LIST, KNOCK_API_EVENT_DELETE,
+    KNOCK_API_EVENT_LIST, KNOCK_API_EVENT_DELETE,
     KNOCK_API_LOG_LIST, KNOCK_API_WORKFLOW_LIST, KNOCK_API_WORKFLOW_GET,
     KNOCK_API_WORKFLOW_DELETE, KNOCK_API_ACTION_LIST, KNOCK_API_ACTION_GET,
     KNOCK_API_ACTION_DELETE, KNOCK_API_ENV_WORKFLOW_LIST,
@@ -127,7 +140,7 @@ static const knock_api_op_e  bodiless[] = {
 
 static const knock_api_op_e  with_body[] = {
     ENVIRONMENT_CREATE, SOURCE_CREATE, SOURCE_PATCH, ENDPOINT_PATCH,
-    WORKFLOW_PUT, ACTION_PUT, ACTION_PREVIEW, WORKFLOW_PATCH, ACTION_PATCH,
+    ENDPOINT_ROTATE, WORKFLOW_PUT, ACTION_PUT, ACTION_PREVIEW, WORKFLOW_PATCH, ACTION_PATCH,
     WORKFLOW_TEST, COMMIT_CREATE, COMMIT_PUBLISH, COMMIT_REVERT, USER_PUT,
     USER_BULK
 };
@@ -391,7 +404,22 @@ settings_are_pairs(void **state)
         { "{\"signing_secret\":\"1\",\"idempotency_enabled\":true,"
           "\"enabled\":true,\"enabled\":false,\"identify_enabled\":true}",
           { "enabled", "0", "identify_enabled", "1", "idempotency_enabled",
-            "1", "signing_secret", "1" } }
+            "1", "signing_secret", "1" } },
+        { "{\"grace_seconds\":2592000,\"signing_secret\":\"s\"}",
+          { "signing_secret", "s", "grace_seconds", "2592000" } },
+        { "{\"grace_seconds\":0,\"signing_secret\":\"s\"}",
+          { "signing_secret", "s", "grace_seconds", "0" } },
+        { UNTIL("\"" AN_HOUR_ON "\""),
+          { "previous_signing_secret", "s",
+            "previous_signing_secret_valid_until", "1772452445678" } },
+        { UNTIL("\"2026-04-01T11:54:05.678+01:00\""),
+          { "previous_signing_secret", "s",
+            "previous_signing_secret_valid_until", "1775040845678" } },
+        { UNTIL("\"2026-03-02T10:54:05.679Z\",\"signing_secret\":\"t\""),
+          { "signing_secret", "t", "previous_signing_secret", "s",
+            "previous_signing_secret_valid_until", "1772448845679" } },
+        { "{\"previous_signing_secret\":null}",
+          { "previous_signing_secret", "" } }
     };
 
     (void) state;
@@ -412,6 +440,22 @@ settings_are_pairs(void **state)
     body_ok(ENDPOINT_PATCH, repeat("{\"signing_secret\":\"", "x", 256, "\"}"),
             &req);
     assert_int_equal(req.fields[1].len, 256);
+}
+
+
+static void
+a_grace_of_a_rotation(void **state)
+{
+    knock_api_request_t  req;
+
+    (void) state;
+
+    body_ok(ENDPOINT_ROTATE, "", &req);
+    assert_int_equal(req.grace.len, 0);
+    body_ok(ENDPOINT_ROTATE, "{\"grace_seconds\":null}", &req);
+    assert_int_equal(req.grace.len, 0);
+    body_ok(ENDPOINT_ROTATE, "{\"grace_seconds\":3600}", &req);
+    assert_str(&req.grace, "3600");
 }
 
 
@@ -699,8 +743,8 @@ static const struct {
       "there is no such field, remove it: \"kind\"" },
 
     { ENDPOINT_PATCH, "{}", "there is nothing to change: give at least one of "
-      "\"enabled\", \"identify_enabled\", \"idempotency_enabled\" and "
-      "\"signing_secret\"" },
+      "\"enabled\", \"identify_enabled\", \"idempotency_enabled\", "
+      "\"signing_secret\" and \"previous_signing_secret\"" },
     { ENDPOINT_PATCH, "{\"enabled\":null}", "there is nothing to change" },
     { ENDPOINT_PATCH, "{\"enabled\":1}",
       "\"enabled\": expected true or false" },
@@ -716,6 +760,46 @@ static const struct {
       "expected a string of 1 to 256 bytes, or null to remove it" },
     { ENDPOINT_PATCH, "{\"enabled\":true,\"token\":\"x\"}",
       "there is no such field, remove it: \"token\"" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":\"s\",\"grace_seconds\":2592001}",
+      "\"grace_seconds\": expected a whole number of seconds from 0 to 2592000 "
+      "(30 days)" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":\"s\",\"grace_seconds\":-1}",
+      "\"grace_seconds\": expected a whole number" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":\"s\",\"grace_seconds\":1.0}",
+      "\"grace_seconds\": expected a whole number" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":\"s\",\"grace_seconds\":1e3}",
+      "\"grace_seconds\": expected a whole number" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":\"s\",\"grace_seconds\":"
+      "18446744073709551617}", "\"grace_seconds\": expected a whole number" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":\"s\",\"grace_seconds\":\"60\"}",
+      "\"grace_seconds\": expected a whole number" },
+    { ENDPOINT_PATCH, "{\"grace_seconds\":60}", "\"grace_seconds\": it keeps "
+      "the secret that a new \"signing_secret\" replaces" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":null,\"grace_seconds\":60}",
+      "\"grace_seconds\": it keeps" },
+    { ENDPOINT_PATCH, "{\"signing_secret\":\"s\",\"grace_seconds\":60,"
+      "\"previous_signing_secret\":null}", "\"grace_seconds\": it keeps" },
+    { ENDPOINT_PATCH, "{\"previous_signing_secret\":\"s\"}",
+      "\"previous_signing_secret\" and \"previous_signing_secret_valid_until"
+      "\": give both of them" },
+    { ENDPOINT_PATCH, "{\"previous_signing_secret\":\"\"}",
+      "\"previous_signing_secret\": expected a string of 1 to 256 bytes" },
+    { ENDPOINT_PATCH, "{\"previous_signing_secret_valid_until\":"
+      "\"" AN_HOUR_ON "\"}", "\"previous_signing_secret\" and" },
+    { ENDPOINT_PATCH, "{\"previous_signing_secret\":null,"
+      "\"previous_signing_secret_valid_until\":\"" AN_HOUR_ON "\"}",
+      "\"previous_signing_secret\" and" },
+    { ENDPOINT_PATCH, UNTIL("\"2026-03-02T10:54:05.678Z\""), EXPECTED_UNTIL },
+    { ENDPOINT_PATCH, UNTIL("\"2025-12-31T00:00:00Z\""), EXPECTED_UNTIL },
+    { ENDPOINT_PATCH, UNTIL("\"2026-04-01T10:54:05.679Z\""), EXPECTED_UNTIL },
+    { ENDPOINT_PATCH, UNTIL("\"9999-12-31T00:00:00Z\""), EXPECTED_UNTIL },
+    { ENDPOINT_PATCH, UNTIL("\"tomorrow\""), EXPECTED_UNTIL },
+    { ENDPOINT_PATCH, UNTIL("1772452445678"), EXPECTED_UNTIL },
+    { ENDPOINT_ROTATE, "{\"grace_seconds\":2592001}",
+      "\"grace_seconds\": expected a whole number of seconds from 0 to 2592000 "
+      "(30 days)" },
+    { ENDPOINT_ROTATE, "{\"grace\":60}",
+      "there is no such field, remove it: \"grace\"" },
     { ENDPOINT_PATCH, "{\"signing_secret_set\":true}",
       "there is no such field, remove it: \"signing_secret_set\"" },
 
@@ -1230,7 +1314,10 @@ static const struct {
     { ENVIRONMENT_CREATE, "{\"key\":\"a\",\"name\":\"A\",\"after\":\"b\"}" },
     { SOURCE_PATCH, "{\"name\":\"\\u00fc\"}" },
     { ENDPOINT_PATCH, "{\"enabled\":true,\"identify_enabled\":false,"
-      "\"idempotency_enabled\":true,\"signing_secret\":\"s\"}" },
+      "\"idempotency_enabled\":true,\"signing_secret\":\"s\","
+      "\"grace_seconds\":60}" },
+    { ENDPOINT_PATCH, UNTIL("\"" AN_HOUR_ON "\"") },
+    { ENDPOINT_ROTATE, "{\"grace_seconds\":60}" },
     { WORKFLOW_PUT, "{\"key\":\"k\",\"name\":\"N\","
       "\"definition\":{\"a\":[]}}" },
     { ACTION_PUT, "{\"key\":\"k\",\"source\":\"s\",\"event\":\"track/A\","
@@ -1327,6 +1414,7 @@ main(void)
         cmocka_unit_test(a_normalised_document_stays_as_it_is),
         cmocka_unit_test(keys_stand_beside_the_document),
         cmocka_unit_test(settings_are_pairs),
+        cmocka_unit_test(a_grace_of_a_rotation),
         cmocka_unit_test(a_toggle_is_0_or_1),
         cmocka_unit_test(a_commit_has_message_author_and_resource),
         cmocka_unit_test(a_preview_has_event_environment_and_action),

@@ -83,12 +83,19 @@ build(void)
 
 
 static const knock_endpoint_t *
-find(const knock_live_t *live, const char *token)
+find_at(const knock_live_t *live, const char *token, uint64_t now)
 {
     knock_str_t  t;
 
     t = str(token);
-    return knock_live_endpoint(live, &t);
+    return knock_live_endpoint(live, &t, now);
+}
+
+
+static const knock_endpoint_t *
+find(const knock_live_t *live, const char *token)
+{
+    return find_at(live, token, 0);
 }
 
 
@@ -218,6 +225,82 @@ settings_and_what_they_are_unset(void **state)
     assert_int_equal(e->identify_enabled, 1);
     assert_int_equal(e->idempotency_enabled, 0);
     assert_string_equal(text(&e->signing_secret), "s3/cret");
+}
+
+
+static void
+a_token_that_was_replaced_counts_until_its_end(void **state)
+{
+    const knock_live_t  *live;
+
+    (void) state;
+
+    begin();
+    endpoint("segment/token", "new");
+    endpoint("segment/previous_token", "old");
+    endpoint("segment/previous_token_valid_until", "1767323045678");
+    live = build();
+
+    assert_non_null(find_at(live, "old", 0));
+    assert_ptr_equal(find_at(live, "old", 1767323045677),
+                     find_at(live, "new", 1767323045677));
+    assert_null(find_at(live, "old", 1767323045678));
+    assert_null(find_at(live, "old", UINT64_MAX));
+    assert_non_null(find_at(live, "new", UINT64_MAX));
+
+    /* what has it now has it alone, in any order of the fields */
+
+    endpoint("other/token", "old");
+    live = build();
+    assert_string_equal(text(&find_at(live, "old", 0)->source), "other");
+    assert_string_equal(text(&find_at(live, "old", UINT64_MAX)->source),
+                        "other");
+
+    begin();
+    endpoint("other/token", "old");
+    endpoint("segment/token", "new");
+    endpoint("segment/previous_token", "old");
+    endpoint("segment/previous_token_valid_until", "1767323045678");
+    live = build();
+    assert_string_equal(text(&find_at(live, "old", 0)->source), "other");
+
+    /* without a token an endpoint has none before it */
+
+    begin();
+    endpoint("segment/previous_token", "old");
+    endpoint("segment/previous_token_valid_until", "1767323045678");
+    assert_null(find_at(build(), "old", 0));
+}
+
+
+static void
+a_time_that_is_none_is_over(void **state)
+{
+    size_t  i;
+
+    static const char  *times[] = {
+        "", "0", "x", "-1", "1e12", "1767323045678x", " 1", "1.5",
+        "9999999999999999", "18446744073709551617"
+    };
+
+    (void) state;
+
+    begin();
+    endpoint("segment/token", "new");
+    endpoint("segment/previous_token", "old");
+    assert_null(find(build(), "old"));
+
+    for (i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        begin();
+        endpoint("segment/token", "new");
+        endpoint("segment/previous_token", "old");
+        endpoint("segment/previous_token_valid_until", times[i]);
+        endpoint("segment/previous_signing_secret", "s");
+        endpoint("segment/previous_signing_secret_valid_until", times[i]);
+
+        assert_null(find(build(), "old"));
+        assert_int_equal(find(build(), "new")->previous_secret_until, 0);
+    }
 }
 
 
@@ -399,6 +482,8 @@ main(void)
         t(an_endpoint_is_found_by_its_token),
         t(an_endpoint_without_a_token_is_left_out),
         t(settings_and_what_they_are_unset),
+        t(a_token_that_was_replaced_counts_until_its_end),
+        t(a_time_that_is_none_is_over),
         t(the_fields_of_sources_may_be_mixed),
         t(actions_of_an_event_key_stand_in_order_of_key),
         t(an_action_is_of_its_source),

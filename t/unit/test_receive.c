@@ -76,7 +76,7 @@ configure(const char **fields, size_t nfields, const char **docs,
                                       &reply, &live),
                      KNOCK_OK);
 
-    in.endpoint = knock_live_endpoint(live, &token);
+    in.endpoint = knock_live_endpoint(live, &token, 0);
     assert_non_null(in.endpoint);
 
     assert_int_equal(knock_apply_begin(&apply, arena, live, 0), KNOCK_OK);
@@ -268,6 +268,58 @@ with_a_secret_the_signature_is_checked(void **state)
     in.body = str("[{\"type\":\"page\"},{\"type\":\"alias\"}]");
     assert_int_equal(receive_again(), KNOCK_ERROR);
     assert_int_equal(err.code, KNOCK_E_INVALID_SIGNATURE);
+}
+
+
+static void
+the_secret_before_counts_until_its_end(void **state)
+{
+    size_t       i;
+    const char  *fields[] = {
+        "segment/signing_secret", "new",
+        "segment/previous_signing_secret", "key",
+        "segment/previous_signing_secret_valid_until", "1000"
+    };
+
+    static const struct {
+        uint64_t     received;
+        const char  *body;
+        int          ok;
+    } rows[] = {
+        { 0,    "{\"type\":\"page\"}", 1 },
+        { 999,  "{\"type\":\"page\"}", 1 },
+        { 999,  "[{\"type\":\"page\"},{\"type\":\"alias\"}]", 1 },
+        { 999,  "{\"type\":\"alias\"}", 0 },
+        { 1000, "{\"type\":\"page\"}", 0 },
+        { 1001, "{\"type\":\"page\"}", 0 }
+    };
+
+    (void) state;
+
+    /* now is the try's time: it is the request's that counts */
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        configure(fields, 6, NULL, 0);
+
+        in.signature = str("2f6431f636af5d5294c4917c3cd2e15fbd33a390");
+        in.received = rows[i].received;
+        in.now = 2000 - rows[i].received;
+
+        if (rows[i].ok) {
+            taken(rows[i].body);
+
+        } else {
+            refused(rows[i].body, KNOCK_E_INVALID_SIGNATURE);
+        }
+    }
+
+    /* without a secret there is none before it */
+
+    fields[1] = "";
+    configure(fields, 6, NULL, 0);
+    in.received = 0;
+    in.signature.len = 0;
+    taken("{\"type\":\"page\"}");
 }
 
 
@@ -771,6 +823,7 @@ main(void)
         t(an_empty_body_says_to_look_at_the_mapping),
         t(an_endpoint_that_is_switched_off_refuses),
         t(with_a_secret_the_signature_is_checked),
+        t(the_secret_before_counts_until_its_end),
         t(a_batch_over_the_limit),
         t(the_depth_of_an_event_is_limited_alike_in_a_batch),
         t(the_bad_events_of_a_batch_are_listed),

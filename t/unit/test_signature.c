@@ -60,7 +60,7 @@ check(const char *header, const char *body, knock_signature_mode_e mode)
 
     err.code = KNOCK_E_NONE;
 
-    rc = knock_signature_check(&secret, &h, &b, mode, &err);
+    rc = knock_signature_check(&secret, 1, &h, &b, mode, &err);
 
     assert_int_equal(err.code,
                      rc == KNOCK_OK ? KNOCK_E_NONE : KNOCK_E_INVALID_SIGNATURE);
@@ -127,29 +127,83 @@ test_another_secret_is_wrong(void **state)
 
     (void) state;
 
-    assert_int_equal(knock_signature_check(&other, &header, &body,
+    assert_int_equal(knock_signature_check(&other, 1, &header, &body,
                                            KNOCK_SIGNATURE_FIRST, &err),
                      KNOCK_ERROR);
     assert_int_equal(err.code, KNOCK_E_INVALID_SIGNATURE);
 }
 
 
+/* of a signature over a single event, an array, its first event... */
+
 static void
-test_every_digit_counts(void **state)
+test_every_bit_counts(void **state)
 {
-    size_t  i;
-    char    header[] = OF_TRACK;
+    size_t                  i, j, k, n;
+    knock_str_t             given, body, secrets[2];
+    unsigned char           hmac[KNOCK_HMAC_SHA1_LEN];
+    unsigned char           header[2 * KNOCK_HMAC_SHA1_LEN];
+    knock_signature_mode_e  mode;
+
+    static const char  hex[] = "0123456789abcdef";
+
+    static const struct {
+        const char              *is_signed;
+        const char              *body;
+        knock_signature_mode_e   mode;
+    } rows[] = {
+        { TRACK, TRACK, KNOCK_SIGNATURE_FIRST },
+        { TRACK, TRACK, KNOCK_SIGNATURE_WHOLE },
+        { "[" TRACK "," TRACK "]", "[" TRACK "," TRACK "]",
+          KNOCK_SIGNATURE_FIRST },
+        { "[" TRACK "," TRACK "]", "[" TRACK "," TRACK "]",
+          KNOCK_SIGNATURE_WHOLE },
+        { TRACK, "[" TRACK "," TRACK "]", KNOCK_SIGNATURE_FIRST },
+        { TRACK, "[" TRACK "]", KNOCK_SIGNATURE_FIRST }
+    };
 
     (void) state;
 
-    for (i = 0; i < sizeof(header) - 1; i++) {
-        header[i] = (header[i] == '0') ? '1' : '0';
-        assert_int_equal(check(header, TRACK, KNOCK_SIGNATURE_FIRST),
-                         KNOCK_ERROR);
-        header[i] = OF_TRACK[i];
-    }
+    secrets[0] = str("the new one");
+    secrets[1] = str("the one before");
 
-    assert_int_equal(check(header, TRACK, KNOCK_SIGNATURE_FIRST), KNOCK_OK);
+    given.len = sizeof(header);
+    given.data = header;
+
+    for (i = 0; i < N(rows); i++) {
+        for (j = 0; j < 2; j++) {
+
+            body = str(rows[i].is_signed);
+            knock_digest_hmac_sha1(&secrets[j], &body, hmac);
+
+            body = str(rows[i].body);
+            mode = rows[i].mode;
+
+            /* with none of them flipped at last */
+
+            for (k = 0; k <= 8 * KNOCK_HMAC_SHA1_LEN; k++) {
+                for (n = 0; n < 2 * KNOCK_HMAC_SHA1_LEN; n++) {
+                    given.data[n] = (unsigned char)
+                                hex[(hmac[n / 2] >> (n % 2 ? 0 : 4) & 15)
+                                    ^ (k / 4 == n ? 1U << k % 4 : 0U)];
+                }
+
+                if ((knock_signature_check(secrets, 2, &given, &body, mode,
+                                           &err)
+                     == KNOCK_OK)
+                    != (k == 8 * KNOCK_HMAC_SHA1_LEN))
+                {
+                    fail_msg("row %zu, secret %zu, bit %zu", i, j, k);
+                }
+            }
+
+            /* the one before is asked only where there are two */
+
+            assert_int_equal(knock_signature_check(secrets, 1, &given, &body,
+                                                   mode, &err),
+                             j == 0 ? KNOCK_OK : KNOCK_ERROR);
+        }
+    }
 }
 
 
@@ -196,7 +250,7 @@ test_an_absent_header_is_missing(void **state)
 
     (void) state;
 
-    assert_int_equal(knock_signature_check(&secret, &null, &null,
+    assert_int_equal(knock_signature_check(&secret, 1, &null, &null,
                                            KNOCK_SIGNATURE_FIRST, &err),
                      KNOCK_ERROR);
     assert_non_null(strstr(err.message, "missing"));
@@ -309,7 +363,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_what_each_mode_takes),
         cmocka_unit_test(test_another_secret_is_wrong),
-        cmocka_unit_test(test_every_digit_counts),
+        cmocka_unit_test(test_every_bit_counts),
         cmocka_unit_test(test_the_message_says_what_is_wrong),
         cmocka_unit_test(test_an_absent_header_is_missing),
         cmocka_unit_test(test_the_first_element),

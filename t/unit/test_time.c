@@ -12,6 +12,21 @@
 #include "knock_time.h"
 
 
+/* the time that a text is, -1 if it is none */
+
+static int64_t
+parsed(const char *text)
+{
+    uint64_t     ms;
+    knock_str_t  str;
+
+    str.len = strlen(text);
+    str.data = (unsigned char *) text;
+
+    return knock_time_parse(&str, &ms) == KNOCK_OK ? (int64_t) ms : -1;
+}
+
+
 static void
 test_known_times(void **state)
 {
@@ -53,6 +68,72 @@ test_known_times(void **state)
 
 
 static void
+test_times_are_parsed(void **state)
+{
+    size_t  i;
+
+    static const struct {
+        const char  *text;
+        int64_t      ms;
+    } rows[] = {
+        { "1970-01-01T00:00:00Z",             0 },
+        { "1970-01-01T00:00:00.001Z",         1 },
+        { "1970-01-01t00:00:00.001z",         1 },
+        { "1970-01-01 00:00:00.001Z",         1 },
+        { "2026-01-02T03:04:05.678Z",         1767323045678 },
+        { "2026-01-02T03:04:05.6Z",           1767323045600 },
+        { "2026-01-02T03:04:05.6789999Z",     1767323045678 },
+        { "2026-01-02T05:34:05.678+02:30",    1767323045678 },
+        { "2026-01-01T20:04:05.678-07:00",    1767323045678 },
+        { "2026-01-02T03:04:05-00:00",        1767323045000 },
+        { "2024-02-29T00:00:00Z",             1709164800000 },
+        { "2000-02-29T00:00:00Z",             951782400000 },
+        { "2016-12-31T23:59:60Z",             1483228800000 },
+        { "1970-01-01T01:00:00+01:00",        0 },
+        { "9999-12-31T23:59:59.999Z",         253402300799999 },
+
+        { "1970-01-01T00:59:59.999+01:00",    -1 },
+        { "1969-12-31T23:59:59Z",             -1 },
+        { "0000-01-01T00:00:00Z",             -1 },
+        { "2023-02-29T00:00:00Z",             -1 },
+        { "2100-02-29T00:00:00Z",             -1 },
+        { "2026-00-01T00:00:00Z",             -1 },
+        { "2026-13-01T00:00:00Z",             -1 },
+        { "2026-01-00T00:00:00Z",             -1 },
+        { "2026-04-31T00:00:00Z",             -1 },
+        { "2026-01-01T24:00:00Z",             -1 },
+        { "2026-01-01T00:60:00Z",             -1 },
+        { "2026-01-01T00:00:61Z",             -1 },
+        { "2026-01-01T00:00:00+24:00",        -1 },
+        { "2026-01-01T00:00:00+00:60",        -1 },
+        { "2026-01-01T00:00:00+0000",         -1 },
+        { "2026-01-01T00:00:00+00",           -1 },
+        { "2026-01-01T00:00:00.Z",            -1 },
+        { "2026-01-01T00:00:00,5Z",           -1 },
+        { "2026-01-01T00:00:00",              -1 },
+        { "2026-01-01T00:00:00.5",            -1 },
+        { "2026-01-01T00:00:00ZZ",            -1 },
+        { "2026-01-01T00:00:00Z ",            -1 },
+        { " 2026-01-01T00:00:00Z",            -1 },
+        { "2026-01-01T00:00Z",                -1 },
+        { "2026-01-01",                       -1 },
+        { "2026-1-01T00:00:00Z",              -1 },
+        { "20260101T000000Z",                 -1 },
+        { "+026-01-01T00:00:00Z",             -1 },
+        { "2026-01-01X00:00:00Z",             -1 },
+        { "1767323045678",                    -1 },
+        { "",                                 -1 }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_true(parsed(rows[i].text) == rows[i].ms);
+    }
+}
+
+
+static void
 test_every_day_of_the_calendar(void **state)
 {
     char           text[32];
@@ -84,6 +165,7 @@ test_every_day_of_the_calendar(void **state)
                                 year, month, day);
                 knock_time_format(ms, out);
                 assert_memory_equal(out, text, KNOCK_TIME_LEN);
+                assert_true(parsed(text) == (int64_t) ms);
 
                 ms += 86400000;
             }
@@ -97,6 +179,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_known_times),
+        cmocka_unit_test(test_times_are_parsed),
         cmocka_unit_test(test_every_day_of_the_calendar)
     };
 

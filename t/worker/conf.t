@@ -90,6 +90,15 @@ sub accepted {
                    }');
 
     ok $ok, 'accepted: metrics in several places';
+
+    ($ok) = check('knock_redis unix:/r;',
+                  'location = /ready { knock_ready; allow all; }
+                   location = /again {
+                       knock_ready;
+                       limit_except GET { deny all; }
+                   }');
+
+    ok $ok, 'accepted: knock_ready in several places';
 }
 
 
@@ -212,25 +221,24 @@ sub refused {
              qw(knock_max_batch knock_max_recipients knock_max_depth
                 knock_event_log_length knock_catalogue_length)),
 
-        ['knock_metrics twice', $redis,
-         'location / { knock_metrics; knock_metrics; }',
-         qr/"knock_metrics" directive is duplicate/],
-        ['knock_metrics in a server', $redis, 'knock_metrics;',
-         qr/"knock_metrics" directive is not allowed here/],
-        ['knock_metrics in the http block', "$redis knock_metrics;", '',
-         qr/"knock_metrics" directive is not allowed here/],
-        ['knock_metrics in an "if"', $redis,
-         'location / { if ($arg_a) { knock_metrics; } }',
-         qr/"knock_metrics" directive is not allowed here/],
-        ['knock_metrics in a "limit_except"', $redis,
-         'location / { limit_except GET { knock_metrics; } }',
-         qr/"knock_metrics" directive is not allowed here/],
-        ['knock_metrics with an argument', $redis,
-         'location / { knock_metrics on; }',
-         qr/invalid number of arguments in "knock_metrics"/],
-        ['knock_metrics without knock_redis', '',
-         'location / { knock_metrics; }',
-         qr/"knock_metrics" has no Redis to write to: put "knock_redis"/],
+        (map { my $name = $_;
+               ["$name twice", $redis, "location / { $name; $name; }",
+                qr/"$name" directive is duplicate/],
+               ["$name in a server", $redis, "$name;",
+                qr/"$name" directive is not allowed here/],
+               ["$name in the http block", "$redis $name;", '',
+                qr/"$name" directive is not allowed here/],
+               ["$name in an \"if\"", $redis,
+                "location / { if (\$arg_a) { $name; } }",
+                qr/"$name" directive is not allowed here/],
+               ["$name in a \"limit_except\"", $redis,
+                "location / { limit_except GET { $name; } }",
+                qr/"$name" directive is not allowed here/],
+               ["$name with an argument", $redis, "location / { $name on; }",
+                qr/invalid number of arguments in "$name"/],
+               ["$name without knock_redis", '', "location / { $name; }",
+                qr/"$name" has no Redis to write to: put "knock_redis"/] }
+             qw(knock_metrics knock_ready)),
 
         (map { ["knock_max_in_flight $_", "$redis knock_max_in_flight $_;",
                 $webhook, qr/invalid number of requests "$_"/] }

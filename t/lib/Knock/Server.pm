@@ -201,7 +201,8 @@ sub connect_redis {
 
 
 # What is live, written to a Redis as keys, so that it may be without our
-# functions: an endpoint `dev`, and an action on track/T for properties.r.
+# functions: an endpoint `dev`, and an action on track/T for properties.r.  The
+# other environment is there, and has none.
 
 sub configure {
     my ($redis) = @_;
@@ -213,7 +214,8 @@ sub configure {
         . '"type":"workflows_trigger","recipients":"properties.r"}');
     $redis->command(qw(HSET knock:{development}:workflows w),
                     '{"key":"w","name":"W","definition":{}}');
-    $redis->command(qw(SET knock:{development}:version 1));
+    $redis->command('SET', "knock:{$_}:version", 1)
+        for qw(development production);
 }
 
 
