@@ -32,6 +32,8 @@
  *   parked    answered "no such function", waits for the library to be loaded
  *   held      answered, waits for replicas to have what it wrote
  *   free      a struct to be used again
+ *
+ * A free one is any node's next: nothing in it may point into a node.
  */
 
 #ifndef _NGX_HTTP_KNOCK_REDIS_INTERNAL_H_INCLUDED_
@@ -88,13 +90,13 @@ typedef struct {
     ngx_uint_t                       parts;
     ngx_uint_t                       part;
     ngx_uint_t                       answer;
-    ngx_str_t                        refused;   /* why one was not queued */
 
-    /* where replicas are waited for: what its keys begin with, its reply */
+    /* where replicas are waited for: what its keys begin with */
 
     knock_str_t                      base;
     size_t                           base_size;
-    redisReply                      *reply;
+
+    redisReply                      *reply;     /* while it is held */
 
     ngx_http_knock_redis_handler_pt  handler;
     void                            *data;
@@ -180,6 +182,11 @@ struct ngx_http_knock_redis_node_s {
 
     ngx_str_t                        why;
     u_char                           why_data[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
+
+    /* of the transaction whose replies come: why a part was not queued */
+
+    ngx_str_t                        refused;
+    u_char                       refused_data[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
 
     unsigned                         is_sentinel:1; /* not a Redis */
     unsigned                         told:1;        /* need not ask where */

@@ -52,6 +52,7 @@ ngx_http_knock_redis_node_create(ngx_http_knock_redis_t *redis,
     node->log = *log;
     node->stats = &redis->stats;
     node->why.data = node->why_data;
+    node->refused.data = node->refused_data;
     node->out_last = &node->out;
 
     if (server) {

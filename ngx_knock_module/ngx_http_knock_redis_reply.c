@@ -384,11 +384,11 @@ ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node,
 {
     node->stats->strays++;
 
-    if (cmd && cmd->parts > 1 && cmd->refused.len) {
+    if (cmd && cmd->part > 0 && node->refused.len) {
         ngx_http_knock_redis_fail(node, 0,
                                   "what was to be done together was done one "
                                   "by one, as Redis said \"%V\"",
-                                  &cmd->refused);
+                                  &node->refused);
         return;
     }
 
@@ -432,36 +432,30 @@ ngx_http_knock_redis_part(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd, redisReply *reply,
     redisReply *refusal)
 {
-    size_t  i, len;
+    size_t  i;
+
+    if (cmd->part == 0) {
+        node->refused.len = 0;
+    }
 
     if (++cmd->part < cmd->parts) {
 
-        if (reply->type != REDIS_REPLY_ERROR || cmd->refused.len) {
-            return NULL;
+        if (reply->type == REDIS_REPLY_ERROR && node->refused.len == 0) {
+
+            node->refused.len = ngx_min((size_t) reply->len,
+                                        NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
+            ngx_memcpy(node->refused.data, reply->str, node->refused.len);
         }
-
-        len = ngx_min((size_t) reply->len, NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
-
-        if (cmd->refused.data == NULL) {
-            cmd->refused.data = ngx_pnalloc(node->pool,
-                                            NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
-            if (cmd->refused.data == NULL) {
-                return NULL;
-            }
-        }
-
-        ngx_memcpy(cmd->refused.data, reply->str, len);
-        cmd->refused.len = len;
 
         return NULL;
     }
 
-    if (cmd->refused.len) {
+    if (node->refused.len) {
         ngx_memzero(refusal, sizeof(redisReply));
 
         refusal->type = REDIS_REPLY_ERROR;
-        refusal->str = (char *) cmd->refused.data;
-        refusal->len = cmd->refused.len;
+        refusal->str = (char *) node->refused.data;
+        refusal->len = node->refused.len;
 
         return refusal;
     }

@@ -83,7 +83,6 @@ ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
     cmd->buf.flush = 1;
 
     cmd->part = 0;
-    cmd->refused.len = 0;
 
     cmd->deadline = ngx_current_msec + redis->conf->timeout;
 }

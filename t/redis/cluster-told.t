@@ -21,6 +21,7 @@ hosts();
 hostnames();
 ipv6();
 redirects();
+refused_when_its_node_is_gone();
 asks_first();
 asks_first_again();
 endless();
@@ -317,6 +318,70 @@ sub redirects {
 }
 
 
+# From now on an event makes a transaction.
+
+sub acts_on_large {
+    my ($server) = @_;
+
+    my $redis = connect_redis($server);
+    my %large = large_action();
+
+    $redis->command('HSET', 'knock:{development}:actions', @{ $large{actions} });
+    $redis->command(qw(HSET knock:{development}:workflows w),
+                    '{"key":"w","name":"W","definition":{}}');
+    $redis->command(qw(SET knock:{development}:version 2));
+}
+
+
+sub large {
+    my ($nginx, $id, @nodes) = @_;
+
+    my $http = $nginx->new_client;
+
+    $http->send(post('/in/dev', large_track($id)));
+    serve('an answer', \@nodes, sub { !$http->silent(0) });
+
+    return $http->answer;
+}
+
+
+# What a record of a command has had of a node is not asked for when the node
+# has been ended, and the record is used for another node's command.
+
+sub refused_when_its_node_is_gone {
+    my $server = server();
+
+    acts_on_large($server);
+
+    my $there = fake_node(upstream => $server->{socket});
+    my $here = fake_node(upstream => $server->{socket},
+                         part => sub { error("MOVED 1 127.0.0.1:$there->{port}") });
+
+    $here->{slots} = $there->{slots} = slots(at($here));
+
+    my $nginx = start([$here]);
+
+    asks($nginx, 200, $here);
+    $here->{slots} = $there->{slots} = slots(at($there));
+
+    like large($nginx, 'A', $here, $there)->{body}, qr/"runs":1/,
+         'a transaction is moved';
+    serve('its first node to be ended', [$here, $there],
+          sub { !$here->open_conns });
+
+    $there->{part} = sub { error('TRYAGAIN Multiple keys request') };
+
+    for (1 .. 3) {
+        ok unavailable(large($nginx, "B$_", $there)),
+           'one is refused when the node is gone: 503';
+    }
+
+    like $nginx->log_text, qr/refuses commands: TRYAGAIN Multiple keys/,
+         'logged with what Redis says';
+    ends($nginx, 'refused when its node is gone');
+}
+
+
 # ASK is followed for the one command only, behind ASKING.
 
 sub asks_first {
@@ -344,22 +409,11 @@ sub asks_first {
     # a transaction
 
     $here->{part} = sub { error("ASK 1 127.0.0.1:$there->{port}") };
-
-    my $redis = connect_redis($server);
-    my %large = large_action();
-
-    $redis->command('HSET', 'knock:{development}:actions', @{ $large{actions} });
-    $redis->command(qw(HSET knock:{development}:workflows w),
-                    '{"key":"w","name":"W","definition":{}}');
-    $redis->command(qw(SET knock:{development}:version 2));
-
+    acts_on_large($server);
     $nginx = start([$here]);
 
-    my $http = $nginx->new_client;
-
-    $http->send(post('/in/dev', large_track('A')));
-    serve('an answer', [$here, $there], sub { !$http->silent(0) });
-    like $http->answer->{body}, qr/"runs":[1-9]/, 'a transaction';
+    like large($nginx, 'A', $here, $there)->{body}, qr/"runs":[1-9]/,
+         'a transaction';
 
     my ($conn) = grep { grep { $_->{args}[0] eq 'RPUSH' } @{ $_->{log} } }
                  @{ $there->{conns} };
