@@ -85,7 +85,7 @@ typedef struct {
     ngx_uint_t                       slot;
     ngx_uint_t                       hops;
 
-    /* of a transaction: its replies, those that came, whose the answer is */
+    /* its replies, those that came, which of a transaction's is the answer */
 
     ngx_uint_t                       parts;
     ngx_uint_t                       part;
@@ -277,11 +277,14 @@ void ngx_http_knock_redis_settle(ngx_http_knock_redis_node_t *node);
 
 /*
  * A record that holds n commands, whose arguments follow each other, in no
- * queue yet; NULL: no memory.
+ * queue yet; NULL: no memory.  Several are a transaction, which has a key.
  */
 ngx_http_knock_redis_command_t *ngx_http_knock_redis_format(
-    ngx_http_knock_redis_t *redis, const size_t *argc, ngx_uint_t n,
-    const char **argv, const size_t *argvlen);
+    ngx_http_knock_redis_t *redis, const knock_str_t *key, const size_t *argc,
+    ngx_uint_t n, const char **argv, const size_t *argvlen);
+
+/* what the keys begin with that stand where this one does, but for its ":" */
+knock_str_t ngx_http_knock_redis_base(const knock_str_t *key);
 
 /* puts a command's time limit and its bytes back to the start */
 void ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,

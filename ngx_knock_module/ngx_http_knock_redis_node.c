@@ -144,7 +144,8 @@ ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
 
     n = argc;
 
-    cmd = ngx_http_knock_redis_format(node->client, &n, 1, argv, argvlen);
+    cmd = ngx_http_knock_redis_format(node->client, NULL, &n, 1, argv,
+                                      argvlen);
     if (cmd == NULL) {
         return NGX_ERROR;
     }

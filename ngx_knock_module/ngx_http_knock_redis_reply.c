@@ -33,8 +33,7 @@ typedef struct {
 static void ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_node_t *node);
 static void ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     redisReply *reply);
-static void ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node,
-    ngx_http_knock_redis_command_t *cmd);
+static void ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node);
 static ngx_int_t ngx_http_knock_redis_fits(
     ngx_http_knock_redis_command_t *cmd, redisReply *reply);
 static redisReply *ngx_http_knock_redis_part(ngx_http_knock_redis_node_t *node,
@@ -267,7 +266,7 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     if (cmd == NULL
         || (cmd->buf.pos < cmd->buf.last && cmd->part + 1 == cmd->parts))
     {
-        ngx_http_knock_redis_stray(node, cmd);
+        ngx_http_knock_redis_stray(node);
         return;
     }
 
@@ -276,7 +275,20 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     if (cmd->parts > 1) {
 
         if (!ngx_http_knock_redis_fits(cmd, reply)) {
-            ngx_http_knock_redis_stray(node, cmd);
+            ngx_http_knock_redis_stray(node);
+            return;
+        }
+
+        if (cmd->part == 0 && reply->type == REDIS_REPLY_ERROR) {
+
+            /* Redis stands at the gate behind MULTI, and goes no further */
+
+            ngx_http_knock_redis_fail(node, 0,
+                                      "MULTI was refused, by \"%*s\", so that "
+                                      "nothing of what came behind it was "
+                                      "done; widen the permissions of this "
+                                      "user by ACL SETUSER",
+                                      (size_t) reply->len, reply->str);
             return;
         }
 
@@ -379,18 +391,9 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
 
 
 static void
-ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node,
-    ngx_http_knock_redis_command_t *cmd)
+ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node)
 {
     node->stats->strays++;
-
-    if (cmd && cmd->part > 0 && node->refused.len) {
-        ngx_http_knock_redis_fail(node, 0,
-                                  "what was to be done together was done one "
-                                  "by one, as Redis said \"%V\"",
-                                  &node->refused);
-        return;
-    }
 
     ngx_http_knock_redis_fail(node, 0,
                               "a reply came that was not asked for; check "

@@ -419,7 +419,7 @@ sub asks_first {
                  @{ $there->{conns} };
     my $text = join ' ', map { $_->{args}[0] } @{ $conn->{log} };
 
-    like $text, qr/ ASKING MULTI RPUSH FCALL EVAL EXEC/,
+    like $text, qr/ ASKING MULTI BLPOP RPUSH FCALL EVAL EXEC/,
          'one ASKING, right before it';
     ends($nginx, 'ASK of a transaction');
 }

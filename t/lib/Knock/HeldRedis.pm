@@ -620,7 +620,7 @@ sub _queue {
     }
 
     if (@$queue > 2 && !$refused) {
-        my ($push, $call) = @$queue[1, 2];
+        my ($push, $call) = @$queue[2, 3];          # behind the gate
 
         $call{args} = $call->{args};
         $call{runs} = [ @{ $push->{args} }[2 .. $#{ $push->{args} } - 1] ];
@@ -811,7 +811,8 @@ sub plain { return array(bulk('plain')) }
 sub executed {
     my ($call, $reply) = @_;
 
-    return array(':' . (@{ $call->{runs} } + 1) . "\r\n", $reply, "\$-1\r\n");
+    return array("*-1\r\n", ':' . (@{ $call->{runs} } + 1) . "\r\n", $reply,
+                 "\$-1\r\n");
 }
 
 
