@@ -41,10 +41,11 @@ ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
     const char **argv, const size_t *argvlen)
 {
     u_char                          *p;
-    size_t                           size;
+    size_t                           size, longest;
     ngx_uint_t                       i, j, arg;
     ngx_http_knock_redis_command_t  *cmd;
 
+    longest = 0;
     size = n * NGX_HTTP_KNOCK_REDIS_OVERHEAD;
 
     if (n > 1) {
@@ -54,6 +55,7 @@ ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
     for (arg = 0, i = 0; i < n; i++) {
         for (j = 0; j < argc[i]; j++, arg++) {
             size += argvlen[arg] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+            longest = ngx_max(longest, argvlen[arg]);
         }
     }
 
@@ -77,9 +79,11 @@ ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
     }
 
     cmd->len = (size_t) (p - cmd->text);
+    cmd->longest = longest;
     cmd->resent = 0;
     cmd->hops = 0;
     cmd->asking = 0;
+    cmd->question = 0;
     cmd->parts = n > 1 ? n + 1 : n;
     cmd->answer = 0;
 
