@@ -22,6 +22,7 @@ refused_late();
 silent_after_connect();
 restart_in_mid_pipeline();
 back_off();
+flaps_after_log_in();
 no_storm();
 bounded_queue();
 bounded_bytes();
@@ -261,6 +262,39 @@ sub back_off {
 
     $fake->{refuse} = 0;
     $fake->ready(live => 0);
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# One that lets in and then closes is as one that refuses: only what has stayed
+# for as long as the longest pause is well again.
+
+sub flaps_after_log_in {
+    my $fake = Knock::HeldRedis->new(unix => 1, serve => 1);
+    my $nginx = $fake->nginx(params => 'reconnect=10ms reconnect_max=1200ms');
+    my @at;
+
+    for (1 .. 8) {
+        my $conn = $fake->ready;
+
+        push @at, $conn->{at};
+        $fake->close($conn);
+    }
+
+    my $conn = $fake->ready;
+
+    cmp_ok $conn->{at} - $at[7], '>', 0.6 - 0.005,
+           'the pauses grow, though it lets in each time';
+    cmp_ok $conn->{at} - $at[6], '>', 0.6 + 0.32 - 0.01, 'step by step';
+
+    $fake->run_for(1.25);
+
+    my $ended = time;
+
+    $fake->close($conn);
+    $conn = $fake->ready;
+    cmp_ok $conn->{at} - $ended, '<', 0.6,
+           'they begin anew when it has stayed for so long';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
