@@ -359,7 +359,9 @@ sub many_in_a_row {
     my $good = qq({"type":"track","event":"Large",$x});
 
     for (['refused by Redis', 503, $good, sub { $error = 'OOM no' }],
-         ['an error of Redis', 500, $good, sub { $error = 'ERR ' . 'x' x 500_000 }],
+         ['a long error', 500, track('Large'), sub {
+             $error = 'ERR ' . 'x' x 1_000_000;
+         }],
          ['no event', 400, qq([{"type":"track",$x}])],
          ['no JSON', 400, "[$good,]"],
          ['an unknown endpoint', 404, $good],
