@@ -24,6 +24,7 @@ redirects();
 refused_when_its_node_is_gone();
 asks_first();
 asks_first_again();
+asks_before_replicas();
 endless();
 strange_redirects();
 down();
@@ -460,6 +461,61 @@ sub asks_first_again {
        'ASK, and there is no library';
     is scalar(had($there, 'ASKING')), 3, 'ASKING with each try';
     ends($nginx, 'ASK without a library');
+}
+
+
+# With min_replicas= the write in front of WAIT is for a slot on its way too.
+
+sub asks_before_replicas {
+    my $server = server();
+    my $asked = asked();
+    my $replicas = 1;
+    my $there = fake_node(slots => '', upstream => $server->{socket},
+                          says => sub {
+        my ($self, $command) = @_;
+        my $args = $command->{args};
+
+        return ':' . ($args->[1] && $replicas) . "\r\n" if $args->[0] eq 'WAIT';
+        return $asked->($self, $command) if $args->[0] ne 'SET';
+        return $command->{conn}{log}[-2]{args}[0] eq 'ASKING'
+               ? undef : error('MOVED 1 127.0.0.1:1');
+    });
+    my $here = fake_node(upstream => $server->{socket},
+                         says => moved("127.0.0.1:$there->{port}", 'ASK 1'));
+
+    $here->{slots} = slots(at($here));
+    acts_on_large($server);
+
+    my $nginx = start([$here], params => "$quick min_replicas=1 "
+                                         . 'min_replicas_timeout=100ms');
+
+    is answer($nginx, 'a', $here, $there)->{status}, 200,
+       'ASK, and a replica has it';
+    like sent($there), qr/ ASKING FCALL ASKING SET WAIT$/,
+         'ASKING before the call and before the write';
+
+    $here->{part} = sub { error("ASK 1 127.0.0.1:$there->{port}") };
+    like large($nginx, 'A', $here, $there)->{body}, qr/"runs":[1-9]/,
+         'the same of a transaction';
+    like sent($there), qr/ ASKING MULTI BLPOP RPUSH FCALL EVAL EXEC ASKING SET WAIT$/,
+         'before MULTI, and before the write';
+
+    $replicas = 0;
+    ok unavailable(answer($nginx, 'b', $here, $there)),
+       'ASK, and no replica has it: 503';
+    $replicas = 1;
+    like answer($nginx, 'b', $here, $there)->{body}, qr/"duplicates":1,/,
+         'until one has: a repeat';
+    ends($nginx, 'ASK with replicas');
+}
+
+
+# The names of the commands that the last connection to a fake has had.
+
+sub sent {
+    my ($fake) = @_;
+
+    return join ' ', map { $_->{args}[0] } @{ $fake->{conns}[-1]{log} };
 }
 
 
