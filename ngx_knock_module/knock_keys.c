@@ -110,6 +110,13 @@ knock_keys_make(knock_arena_t *arena, const knock_str_t *base,
 }
 
 
+const knock_str_t *
+knock_keys_text(knock_key_e name)
+{
+    return &knock_key_texts[name];
+}
+
+
 int
 knock_keys_entity(knock_arena_t *arena, const knock_str_t *base,
     const knock_str_t *collection, const knock_str_t *id, knock_str_t *key)

@@ -38,6 +38,8 @@
     X(OBJECT,          "object:")                                            \
     /* written before replicas are waited for */                             \
     X(REPLICATED,      "replicated")                                         \
+    /* never there: waited for where MULTI is refused */                     \
+    X(GATE,            "gate")                                               \
     /* of the account, whose tag no environment can have */                  \
     X(ENVIRONMENTS,      "environments")                                     \
     X(ENVIRONMENT_INFO,  "environment_info")                                 \
@@ -85,6 +87,9 @@ size_t knock_keys_shard(const knock_str_t *id, size_t nshards);
  */
 int knock_keys_make(knock_arena_t *arena, const knock_str_t *base,
     knock_key_e name, const knock_str_t *of, knock_str_t *key);
+
+/* the table's text of a key */
+const knock_str_t *knock_keys_text(knock_key_e name);
 
 /*
  * The key of a user ("$users": `user:ID`) or of another entity

@@ -544,11 +544,14 @@ ngx_http_knock_api_memory(ngx_http_knock_api_t *api)
 static void
 ngx_http_knock_api_unavailable(ngx_http_knock_api_t *api)
 {
-    knock_error_t  err;
+    const char     *why;
+    knock_error_t   err;
+
+    why = ngx_http_knock_redis_unfit(api->worker->redis);
 
     (void) knock_error_set(&err, KNOCK_E_UNAVAILABLE,
-                           "Redis did not carry this out: look at what is "
-                           "there, then send it again");
+                           "%s: look at what is there, then send it again",
+                           why ? why : "Redis did not carry this out");
 
     ngx_http_knock_api_error(api, &err);
 }

@@ -298,7 +298,9 @@ ngx_http_knock_call_failed(ngx_http_knock_call_t *call,
     ngx_uint_t              split;
     ngx_http_knock_part_t  *part;
 
-    split = status == NGX_HTTP_KNOCK_REDIS_ERROR && call->nparts > 1;
+    split = (status == NGX_HTTP_KNOCK_REDIS_ERROR
+             || status == NGX_HTTP_KNOCK_REDIS_TOO_LONG)
+            && call->nparts > 1;
 
     if (!split) {
         ngx_http_knock_complain(call->group->env->worker, why,
@@ -322,7 +324,12 @@ ngx_http_knock_call_failed(ngx_http_knock_call_t *call,
             continue;
         }
 
-        ngx_http_knock_settle(part, NGX_HTTP_KNOCK_UNAVAILABLE, NULL);
+        ngx_http_knock_settle(part, NGX_HTTP_KNOCK_UNAVAILABLE,
+                              status == NGX_HTTP_KNOCK_REDIS_TOO_LONG
+                              ? "it is longer than Redis takes a command, see "
+                                "its proto-max-bulk-len and "
+                                "client-query-buffer-limit"
+                              : NULL);
     }
 }
 

@@ -383,11 +383,15 @@ ngx_http_knock_job_applied(ngx_http_knock_job_t *job,
 void
 ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job)
 {
-    knock_error_t  err;
+    const char     *why;
+    knock_error_t   err;
+
+    why = ngx_http_knock_redis_unfit(job->worker->redis);
 
     (void) knock_error_set(&err, KNOCK_E_UNAVAILABLE,
-                           "Redis is not there to apply this: nothing is "
-                           "known to have changed, send it again");
+                           "%s: nothing is known to have changed, send it "
+                           "again",
+                           why ? why : "Redis is not there to apply this");
 
     ngx_http_knock_job_refuse(job, &err);
 }

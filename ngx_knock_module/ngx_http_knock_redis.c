@@ -234,7 +234,7 @@ ngx_http_knock_redis_accept(ngx_http_knock_redis_t *redis,
         size += argvlen[i] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
     }
 
-    cmd = ngx_http_knock_redis_format(redis, argc, n, argv, argvlen);
+    cmd = ngx_http_knock_redis_format(redis, key, argc, n, argv, argvlen);
     if (cmd == NULL) {
         return NGX_ERROR;
     }
@@ -251,7 +251,7 @@ ngx_http_knock_redis_accept(ngx_http_knock_redis_t *redis,
     cmd->internal = 0;
     cmd->slot = slot;
     cmd->waits = waits ? 1 : 0;
-    cmd->answer = answer;
+    cmd->answer = n > 1 ? answer + 1 : answer;   /* behind the gate's */
     cmd->handler = handler;
     cmd->data = data;
 

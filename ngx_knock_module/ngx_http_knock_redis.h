@@ -111,14 +111,17 @@ typedef enum {
     NGX_HTTP_KNOCK_REDIS_LOST,
 
     /* Redis did not run it: it was not or not wholly sent */
-    NGX_HTTP_KNOCK_REDIS_DOWN
+    NGX_HTTP_KNOCK_REDIS_DOWN,
+
+    /* not sent: Redis takes nothing as long as this, by its settings */
+    NGX_HTTP_KNOCK_REDIS_TOO_LONG
 } ngx_http_knock_redis_status_e;
 
 
 /*
  * Called exactly once for each command that was accepted, and never from
- * inside ngx_http_knock_redis_command().  The reply is NULL for LOST, for DOWN,
- * and for a RETRY because of replicas.
+ * inside ngx_http_knock_redis_command().  The reply is NULL for LOST, DOWN and
+ * TOO_LONG, and for a RETRY because of replicas.
  * The reply and why, a sentence for logs that is empty for OK, are valid
  * during the call only.  The handler may queue other commands, after a LOST
  * or DOWN too; it must not destroy the client.
@@ -136,7 +139,7 @@ typedef struct {
     ngx_uint_t         commands;       /* accepted */
     ngx_uint_t         refused;        /* NGX_BUSY */
     ngx_uint_t         errors;         /* answered by ERROR or RETRY */
-    ngx_uint_t         lost;           /* answered by LOST or DOWN */
+    ngx_uint_t         lost;           /* LOST, DOWN or TOO_LONG */
     ngx_uint_t         timeouts;       /* connections closed for no reply */
     ngx_uint_t         in_flight;      /* accepted and not yet answered */
     size_t             bytes;          /* of the commands in flight */
@@ -234,6 +237,14 @@ ngx_int_t ngx_http_knock_redis_transaction(ngx_http_knock_redis_t *redis,
     const knock_str_t *key, const size_t *argc, ngx_uint_t n,
     const char **argv, const size_t *argvlen, ngx_uint_t answer,
     ngx_http_knock_redis_handler_pt handler, void *data);
+
+
+/*
+ * Why the settings of Redis keep what is sent from it, a sentence for an answer
+ * that names the setting; NULL: they do not.
+ */
+
+const char *ngx_http_knock_redis_unfit(ngx_http_knock_redis_t *redis);
 
 
 /* counters, valid as long as the client */

@@ -106,6 +106,27 @@ ngx_http_knock_redis_cluster_any(ngx_http_knock_redis_cluster_t *cluster)
 }
 
 
+const char *
+ngx_http_knock_redis_cluster_unfit(ngx_http_knock_redis_cluster_t *cluster)
+{
+    ngx_queue_t                  *q;
+    ngx_http_knock_redis_node_t  *node;
+
+    for (q = ngx_queue_head(&cluster->nodes);
+         q != ngx_queue_sentinel(&cluster->nodes);
+         q = ngx_queue_next(q))
+    {
+        node = ngx_queue_data(q, ngx_http_knock_redis_node_t, queue);
+
+        if (node->unfit) {
+            return node->unfit;
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_http_knock_redis_node_t *
 ngx_http_knock_redis_cluster_find(ngx_http_knock_redis_cluster_t *cluster,
     const knock_str_t *host, in_port_t port)

@@ -1,9 +1,10 @@
 
 /*
- * What comes between a connection and the first command of a user's: AUTH,
- * SELECT, CLIENT SETNAME and an empty transaction in one flight, and their
- * replies.  Where MULTI is refused, what was meant to be a transaction would
- * be done command by command: there the connection is of no use.
+ * What comes between a connection and the first command of a user's, in one
+ * flight, and the replies: AUTH, SELECT, CLIENT SETNAME, then what will be
+ * needed.  Redis' settings are asked for, a script is run, and there is an
+ * empty transaction: without them the connection is of no use.  Its name is
+ * for people who look at CLIENT LIST, and may be refused.
  */
 
 #include "ngx_http_knock_redis_internal.h"
@@ -17,8 +18,13 @@ static ngx_int_t ngx_http_knock_redis_greetings(
 static ngx_int_t ngx_http_knock_redis_log_in(
     ngx_http_knock_redis_node_t *node);
 static ngx_int_t ngx_http_knock_redis_say(ngx_http_knock_redis_node_t *node,
-    ngx_uint_t argc, const char **argv, const size_t *argvlen);
+    ngx_uint_t argc, const char **argv, const size_t *argvlen,
+    ngx_http_knock_redis_handler_pt handler);
 static void ngx_http_knock_redis_greeted(void *data,
+    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
+static void ngx_http_knock_redis_named(void *data,
+    ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
+static void ngx_http_knock_redis_scripted(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 static void ngx_http_knock_redis_role(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
@@ -83,12 +89,13 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
         argv[1] = (char *) db;
         argvlen[1] = (size_t) (p - db);
 
-        if (ngx_http_knock_redis_say(node, 2, argv, argvlen) != NGX_OK) {
+        if (ngx_http_knock_redis_say(node, 2, argv, argvlen,
+                                     ngx_http_knock_redis_greeted)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
-
-    /* names the connection in CLIENT LIST, and asks whether we are let in */
 
     argv[0] = "CLIENT";
     argvlen[0] = sizeof("CLIENT") - 1;
@@ -100,12 +107,37 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
     argv[2] = (char *) name;
     argvlen[2] = (size_t) (p - name);
 
-    if (ngx_http_knock_redis_say(node, 3, argv, argvlen) != NGX_OK) {
+    if (ngx_http_knock_redis_say(node, 3, argv, argvlen,
+                                 ngx_http_knock_redis_named)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     if (node->is_sentinel) {
         return NGX_OK;
+    }
+
+    if (ngx_http_knock_redis_ask_settings(node) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    node->greetings += 2;
+
+    argv[0] = "EVAL";
+    argvlen[0] = sizeof("EVAL") - 1;
+
+    argv[1] = "return 1";
+    argvlen[1] = sizeof("return 1") - 1;
+
+    argv[2] = "0";
+    argvlen[2] = 1;
+
+    if (ngx_http_knock_redis_say(node, 3, argv, argvlen,
+                                 ngx_http_knock_redis_scripted)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     argv[0] = "MULTI";
@@ -114,8 +146,12 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
     argv[1] = "EXEC";
     argvlen[1] = sizeof("EXEC") - 1;
 
-    if (ngx_http_knock_redis_say(node, 1, argv, argvlen) != NGX_OK
-        || ngx_http_knock_redis_say(node, 1, argv + 1, argvlen + 1) != NGX_OK)
+    if (ngx_http_knock_redis_say(node, 1, argv, argvlen,
+                                 ngx_http_knock_redis_greeted)
+        != NGX_OK
+        || ngx_http_knock_redis_say(node, 1, argv + 1, argvlen + 1,
+                                    ngx_http_knock_redis_greeted)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -125,14 +161,12 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
         argv[0] = "ROLE";
         argvlen[0] = sizeof("ROLE") - 1;
 
-        if (ngx_http_knock_redis_internal(node, 1, argv, argvlen,
-                                          ngx_http_knock_redis_role)
+        if (ngx_http_knock_redis_say(node, 1, argv, argvlen,
+                                     ngx_http_knock_redis_role)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
-
-        node->greetings++;
     }
 
     if (conf->min_replicas) {
@@ -145,7 +179,8 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
         argv[1] = argv[2] = "0";
         argvlen[1] = argvlen[2] = 1;
 
-        return ngx_http_knock_redis_say(node, 3, argv, argvlen);
+        return ngx_http_knock_redis_say(node, 3, argv, argvlen,
+                                        ngx_http_knock_redis_greeted);
     }
 
     return NGX_OK;
@@ -185,16 +220,17 @@ ngx_http_knock_redis_log_in(ngx_http_knock_redis_node_t *node)
     argv[n] = (char *) password->data;
     argvlen[n++] = password->len;
 
-    return ngx_http_knock_redis_say(node, n, argv, argvlen);
+    return ngx_http_knock_redis_say(node, n, argv, argvlen,
+                                    ngx_http_knock_redis_greeted);
 }
 
 
 static ngx_int_t
 ngx_http_knock_redis_say(ngx_http_knock_redis_node_t *node, ngx_uint_t argc,
-    const char **argv, const size_t *argvlen)
+    const char **argv, const size_t *argvlen,
+    ngx_http_knock_redis_handler_pt handler)
 {
-    if (ngx_http_knock_redis_internal(node, argc, argv, argvlen,
-                                      ngx_http_knock_redis_greeted)
+    if (ngx_http_knock_redis_question(node, argc, argv, argvlen, handler)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -215,27 +251,88 @@ ngx_http_knock_redis_greeted(void *data, ngx_http_knock_redis_status_e status,
     switch (status) {
 
     case NGX_HTTP_KNOCK_REDIS_OK:
-
-        if (--node->greetings == 0) {
-            ngx_http_knock_redis_ready(node);
-        }
-
+        ngx_http_knock_redis_passed(node);
         break;
 
     case NGX_HTTP_KNOCK_REDIS_ERROR:
     case NGX_HTTP_KNOCK_REDIS_RETRY:
-
-        /* the others of the flight are dropped by this */
-
-        ngx_http_knock_redis_fail(node, 0, node->is_sentinel
-                                  ? "it let us not in: %V; check "
-                                    "sentinel_user= and sentinel_password="
-                                  : "Redis let us not in: %V", why);
+        ngx_http_knock_redis_not_let_in(node, why);
         break;
 
     default:
         break;
     }
+}
+
+
+static void
+ngx_http_knock_redis_named(void *data, ngx_http_knock_redis_status_e status,
+    redisReply *reply, ngx_str_t *why)
+{
+    ngx_http_knock_redis_node_t *node = data;
+
+    if (!ngx_http_knock_redis_is_denied(status, reply)) {
+        ngx_http_knock_redis_greeted(data, status, reply, why);
+        return;
+    }
+
+    ngx_http_knock_redis_remark(node, NGX_HTTP_KNOCK_REDIS_ON_NAME,
+                                NGX_LOG_NOTICE,
+                                "gives the connection no name in CLIENT LIST, "
+                                "and is used without: %V", why);
+    ngx_http_knock_redis_passed(node);
+}
+
+
+/* what passes by itself, as LOADING, is not the log-in's concern */
+
+static void
+ngx_http_knock_redis_scripted(void *data, ngx_http_knock_redis_status_e status,
+    redisReply *reply, ngx_str_t *why)
+{
+    if (status == NGX_HTTP_KNOCK_REDIS_RETRY
+        && !ngx_http_knock_redis_is_denied(status, reply))
+    {
+        ngx_http_knock_redis_passed(data);
+        return;
+    }
+
+    ngx_http_knock_redis_greeted(data, status, reply, why);
+}
+
+
+void
+ngx_http_knock_redis_passed(ngx_http_knock_redis_node_t *node)
+{
+    if (node->state == NGX_HTTP_KNOCK_REDIS_GREETING
+        && --node->greetings == 0)
+    {
+        ngx_http_knock_redis_ready(node);
+    }
+}
+
+
+void
+ngx_http_knock_redis_not_let_in(ngx_http_knock_redis_node_t *node,
+    ngx_str_t *why)
+{
+    if (node->is_sentinel) {
+        ngx_http_knock_redis_fail(node, 0, "it let us not in: %V; check "
+                                  "sentinel_user= and sentinel_password=",
+                                  why);
+        return;
+    }
+
+    /* it may have been away before, for another reason */
+
+    if (ngx_http_knock_redis_is_news(node, NGX_HTTP_KNOCK_REDIS_ON_LOG_IN, why))
+    {
+        node->outage = 0;
+    }
+
+    /* the others of the flight are dropped by this */
+
+    ngx_http_knock_redis_fail(node, 0, "Redis let us not in: %V", why);
 }
 
 
@@ -269,7 +366,10 @@ ngx_http_knock_redis_ready(ngx_http_knock_redis_node_t *node)
     ngx_http_knock_redis_command_t  *cmd;
 
     node->state = NGX_HTTP_KNOCK_REDIS_READY;
+    node->unfit = NULL;
     node->stats->up++;
+
+    ngx_http_knock_redis_unremark(node, NGX_HTTP_KNOCK_REDIS_ON_LOG_IN);
     node->ready_at = ngx_current_msec;
 
     ngx_del_timer(&node->connect_timer);

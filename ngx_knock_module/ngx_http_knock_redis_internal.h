@@ -12,6 +12,7 @@
  *   ngx_http_knock_redis_conn.c   connection, back-off
  *   ngx_http_knock_redis_server.c  addresses that are told
  *   ngx_http_knock_redis_greet.c  log-in
+ *   ngx_http_knock_redis_settings.c  Redis' settings, and remarks on it
  *   ngx_http_knock_redis_sentinel.c  where the master is
  *   ngx_http_knock_redis_cluster.c   the nodes of a cluster, and with it
  *   ngx_http_knock_redis_map.c, _slots.c, _redirect.c
@@ -32,6 +33,8 @@
  *   parked    answered "no such function", waits for the library to be loaded
  *   held      answered, waits for replicas to have what it wrote
  *   free      a struct to be used again
+ *
+ * A free one is any node's next: nothing in it may point into a node.
  */
 
 #ifndef _NGX_HTTP_KNOCK_REDIS_INTERNAL_H_INCLUDED_
@@ -72,6 +75,7 @@ typedef struct {
     u_char                          *text;
     size_t                           len;
     size_t                           size;      /* of its memory */
+    size_t                           longest;   /* of its arguments */
     ngx_buf_t                        buf;       /* what is left to write */
     ngx_chain_t                      link;
 
@@ -83,23 +87,24 @@ typedef struct {
     ngx_uint_t                       slot;
     ngx_uint_t                       hops;
 
-    /* of a transaction: its replies, those that came, whose the answer is */
+    /* its replies, those that came, which of a transaction's is the answer */
 
     ngx_uint_t                       parts;
     ngx_uint_t                       part;
     ngx_uint_t                       answer;
-    ngx_str_t                        refused;   /* why one was not queued */
 
-    /* where replicas are waited for: what its keys begin with, its reply */
+    /* where replicas are waited for: what its keys begin with */
 
     knock_str_t                      base;
     size_t                           base_size;
-    redisReply                      *reply;
+
+    redisReply                      *reply;     /* while it is held */
 
     ngx_http_knock_redis_handler_pt  handler;
     void                            *data;
 
     unsigned                         internal:1;    /* the client's own */
+    unsigned                         question:1;    /* see below */
     unsigned                         asking:1;      /* to go behind ASKING */
     unsigned                         waits:1;       /* for replicas */
 } ngx_http_knock_redis_command_t;
@@ -111,9 +116,20 @@ typedef enum {
     NGX_HTTP_KNOCK_REDIS_RESOLVING,
     NGX_HTTP_KNOCK_REDIS_CONNECTING,
     NGX_HTTP_KNOCK_REDIS_HANDSHAKE,     /* of TLS */
-    NGX_HTTP_KNOCK_REDIS_GREETING,      /* AUTH, SELECT, CLIENT SETNAME */
+    NGX_HTTP_KNOCK_REDIS_GREETING,      /* logging in */
     NGX_HTTP_KNOCK_REDIS_READY
 } ngx_http_knock_redis_state_e;
+
+
+/* what is said of a node once, until there is something else to say */
+
+typedef enum {
+    NGX_HTTP_KNOCK_REDIS_ON_LOG_IN = 0,
+    NGX_HTTP_KNOCK_REDIS_ON_NAME,
+    NGX_HTTP_KNOCK_REDIS_ON_MEMORY,
+    NGX_HTTP_KNOCK_REDIS_ON_LIMITS,
+    NGX_HTTP_KNOCK_REDIS_REMARKS
+} ngx_http_knock_redis_remark_e;
 
 
 /*
@@ -169,6 +185,11 @@ struct ngx_http_knock_redis_node_s {
 
     const void                      *complaint; /* last logged error reply */
     ngx_msec_t                       complained_at;
+    uint32_t                   remarks[NGX_HTTP_KNOCK_REDIS_REMARKS];
+
+    const char                      *unfit;     /* its settings are, why */
+    size_t                           max_arg;   /* that it takes; 0: unknown */
+    size_t                           max_len;   /* the same, a transaction */
 
     ngx_http_knock_redis_stats_t    *stats;     /* the client's */
 
@@ -180,6 +201,11 @@ struct ngx_http_knock_redis_node_s {
 
     ngx_str_t                        why;
     u_char                           why_data[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
+
+    /* of the transaction whose replies come: why a part was not queued */
+
+    ngx_str_t                        refused;
+    u_char                       refused_data[NGX_HTTP_KNOCK_REDIS_WHY_SIZE];
 
     unsigned                         is_sentinel:1; /* not a Redis */
     unsigned                         told:1;        /* need not ask where */
@@ -240,8 +266,13 @@ ngx_int_t ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
     ngx_uint_t argc, const char **argv, const size_t *argvlen,
     ngx_http_knock_redis_handler_pt handler);
 
+/* the same, where the handler says itself what Redis has against it */
+ngx_int_t ngx_http_knock_redis_question(ngx_http_knock_redis_node_t *node,
+    ngx_uint_t argc, const char **argv, const size_t *argvlen,
+    ngx_http_knock_redis_handler_pt handler);
+
 /* its handler where it is enough that there was a reply */
-void ngx_http_knock_redis_ponged(void *data,
+void ngx_http_knock_redis_ignored(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 
 /* hands over what waits, writes what the socket takes; may close */
@@ -270,11 +301,14 @@ void ngx_http_knock_redis_settle(ngx_http_knock_redis_node_t *node);
 
 /*
  * A record that holds n commands, whose arguments follow each other, in no
- * queue yet; NULL: no memory.
+ * queue yet; NULL: no memory.  Several are a transaction, which has a key.
  */
 ngx_http_knock_redis_command_t *ngx_http_knock_redis_format(
-    ngx_http_knock_redis_t *redis, const size_t *argc, ngx_uint_t n,
-    const char **argv, const size_t *argvlen);
+    ngx_http_knock_redis_t *redis, const knock_str_t *key, const size_t *argc,
+    ngx_uint_t n, const char **argv, const size_t *argvlen);
+
+/* what the keys begin with that stand where this one does, but for its ":" */
+knock_str_t ngx_http_knock_redis_base(const knock_str_t *key);
 
 /* puts a command's time limit and its bytes back to the start */
 void ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
@@ -395,6 +429,39 @@ ngx_int_t ngx_http_knock_redis_keep_addrs(ngx_http_knock_redis_node_t *node,
 /* logs in over the connection, or over TLS once its handshake is done */
 void ngx_http_knock_redis_greet(ngx_http_knock_redis_node_t *node);
 
+/* a question of the log-in has its answer; after the last one it is ready */
+void ngx_http_knock_redis_passed(ngx_http_knock_redis_node_t *node);
+
+/* the log-in fails: logged once for each reason, in an outage too */
+void ngx_http_knock_redis_not_let_in(ngx_http_knock_redis_node_t *node,
+    ngx_str_t *why);
+
+
+/* ngx_http_knock_redis_settings.c */
+
+/* puts two questions over the connection: NGX_OK, or NGX_ERROR: no memory */
+ngx_int_t ngx_http_knock_redis_ask_settings(ngx_http_knock_redis_node_t *node);
+
+/* whether an error says that the user, or nobody, may give the command */
+ngx_uint_t ngx_http_knock_redis_is_denied(ngx_http_knock_redis_status_e status,
+    redisReply *reply);
+
+/* whether Redis would close the connection rather than take a command */
+ngx_uint_t ngx_http_knock_redis_is_too_long(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd);
+
+/* logs what there is to say on something, unless it was the last said on it */
+void ngx_cdecl ngx_http_knock_redis_remark(ngx_http_knock_redis_node_t *node,
+    ngx_uint_t on, ngx_uint_t level, const char *fmt, ...);
+
+/* there is nothing to say on it any more */
+void ngx_http_knock_redis_unremark(ngx_http_knock_redis_node_t *node,
+    ngx_uint_t on);
+
+/* whether this is not what was last said on it; it is from now on */
+ngx_uint_t ngx_http_knock_redis_is_news(ngx_http_knock_redis_node_t *node,
+    ngx_uint_t on, ngx_str_t *text);
+
 
 /* ngx_http_knock_redis_sentinel.c */
 
@@ -438,6 +505,10 @@ void ngx_http_knock_redis_cluster_destroy(
 ngx_http_knock_redis_node_t *ngx_http_knock_redis_cluster_route(
     ngx_http_knock_redis_cluster_t *cluster, const knock_str_t *key,
     ngx_uint_t *slot);
+
+/* of one of the nodes, see ngx_http_knock_redis_unfit() */
+const char *ngx_http_knock_redis_cluster_unfit(
+    ngx_http_knock_redis_cluster_t *cluster);
 
 
 /* ngx_http_knock_redis_map.c */

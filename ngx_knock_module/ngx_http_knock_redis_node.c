@@ -9,6 +9,8 @@
 
 static void ngx_http_knock_redis_hand_over(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd);
+static void ngx_http_knock_redis_too_long(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd);
 static ngx_int_t ngx_http_knock_redis_await_room(ngx_event_t *wev);
 static void ngx_http_knock_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_knock_redis_reply_timer_handler(ngx_event_t *ev);
@@ -52,6 +54,7 @@ ngx_http_knock_redis_node_create(ngx_http_knock_redis_t *redis,
     node->log = *log;
     node->stats = &redis->stats;
     node->why.data = node->why_data;
+    node->refused.data = node->refused_data;
     node->out_last = &node->out;
 
     if (server) {
@@ -143,7 +146,8 @@ ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
 
     n = argc;
 
-    cmd = ngx_http_knock_redis_format(node->client, &n, 1, argv, argvlen);
+    cmd = ngx_http_knock_redis_format(node->client, NULL, &n, 1, argv,
+                                      argvlen);
     if (cmd == NULL) {
         return NGX_ERROR;
     }
@@ -161,6 +165,28 @@ ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
     cmd->data = node;
 
     ngx_http_knock_redis_hand_over(node, cmd);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_knock_redis_question(ngx_http_knock_redis_node_t *node,
+    ngx_uint_t argc, const char **argv, const size_t *argvlen,
+    ngx_http_knock_redis_handler_pt handler)
+{
+    ngx_queue_t                     *q;
+    ngx_http_knock_redis_command_t  *cmd;
+
+    if (ngx_http_knock_redis_internal(node, argc, argv, argvlen, handler)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    q = ngx_queue_last(&node->sent);
+    cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
+    cmd->question = 1;
 
     return NGX_OK;
 }
@@ -196,9 +222,14 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
 
         while (!ngx_queue_empty(&node->waiting)) {
             q = ngx_queue_head(&node->waiting);
-            ngx_queue_remove(q);
-
             cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
+
+            if (ngx_http_knock_redis_is_too_long(node, cmd)) {
+                ngx_http_knock_redis_too_long(node, cmd);
+                continue;
+            }
+
+            ngx_queue_remove(q);
 
             if (cmd->asking) {
                 ngx_http_knock_redis_asking(node);
@@ -228,10 +259,13 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
         node->out = c->send_chain(c, node->out, 0);
 
         if (node->out == NGX_CHAIN_ERROR) {
+
+            /* it may have said why before it closed: that is read first */
+
             node->out = NULL;
-            ngx_http_knock_redis_fail(node, ngx_socket_errno,
-                                      "writing to Redis failed");
-            return;
+            c->read->ready = 1;
+            c->read->available = -1;
+            ngx_post_event(c->read, &ngx_posted_events);
         }
 
         if (node->out == NULL) {
@@ -242,6 +276,20 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
     if (ngx_http_knock_redis_await_room(c->write) != NGX_OK) {
         ngx_http_knock_redis_fail(node, 0, "no event for the connection");
     }
+}
+
+
+static void
+ngx_http_knock_redis_too_long(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd)
+{
+    ngx_str_t  why;
+
+    ngx_str_set(&why, "it is longer than Redis takes a command: raise its "
+                "proto-max-bulk-len and client-query-buffer-limit");
+
+    ngx_http_knock_redis_done(node, cmd, NGX_HTTP_KNOCK_REDIS_TOO_LONG, NULL,
+                              &why);
 }
 
 
@@ -292,6 +340,7 @@ ngx_http_knock_redis_done(ngx_http_knock_redis_node_t *node,
 
         case NGX_HTTP_KNOCK_REDIS_LOST:
         case NGX_HTTP_KNOCK_REDIS_DOWN:
+        case NGX_HTTP_KNOCK_REDIS_TOO_LONG:
             stats->lost++;
             break;
         }
@@ -549,32 +598,21 @@ ngx_http_knock_redis_ping_timer_handler(ngx_event_t *ev)
     ngx_msec_int_t                left;
     ngx_http_knock_redis_node_t  *node;
 
-    static const char       *argv[] = { "PING" };
-    static const size_t      argvlen[] = { sizeof("PING") - 1 };
-
     node = ev->data;
 
-    left = (ngx_msec_int_t) (node->active_at + node->ping
-                             - ngx_current_msec);
-
-    if (left > 0) {
-        ngx_add_timer(ev, (ngx_msec_t) left);
-        return;
-    }
-
-    /* a command in flight does as well as a ping */
-
     if (node->is_sentinel) {
+        left = (ngx_msec_int_t) (node->active_at + node->ping
+                                 - ngx_current_msec);
+
+        if (left > 0) {
+            ngx_add_timer(ev, (ngx_msec_t) left);
+            return;
+        }
+
         ngx_http_knock_redis_sentinel_question(node->client->sentinel);
 
-    } else if (ngx_queue_empty(&node->sent)) {
-
-        if (ngx_http_knock_redis_internal(node, 1, argv, argvlen,
-                                          ngx_http_knock_redis_ponged)
-            == NGX_OK)
-        {
-            ngx_http_knock_redis_write(node);
-        }
+    } else if (ngx_http_knock_redis_ask_settings(node) == NGX_OK) {
+        ngx_http_knock_redis_write(node);
     }
 
     ngx_http_knock_redis_settle(node);
@@ -582,7 +620,7 @@ ngx_http_knock_redis_ping_timer_handler(ngx_event_t *ev)
 
 
 void
-ngx_http_knock_redis_ponged(void *data, ngx_http_knock_redis_status_e status,
+ngx_http_knock_redis_ignored(void *data, ngx_http_knock_redis_status_e status,
     redisReply *reply, ngx_str_t *why)
 {
     /* that there was a reply is all that counts */

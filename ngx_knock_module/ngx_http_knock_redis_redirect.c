@@ -125,5 +125,5 @@ ngx_http_knock_redis_asking(ngx_http_knock_redis_node_t *node)
     /* without it there is another redirect, which comes to an end too */
 
     (void) ngx_http_knock_redis_internal(node, 1, argv, argvlen,
-                                         ngx_http_knock_redis_ponged);
+                                         ngx_http_knock_redis_ignored);
 }

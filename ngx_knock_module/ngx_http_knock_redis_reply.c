@@ -9,6 +9,10 @@
 
 #define NGX_HTTP_KNOCK_REDIS_COMPLAIN_EVERY  30000
 
+/* what Redis says before it closes; it has read no more than the length */
+#define NGX_HTTP_KNOCK_REDIS_TOO_LONG_SAID                                   \
+    "ERR Protocol error: invalid bulk length"
+
 #define NGX_HTTP_KNOCK_REDIS_ABORTED                                         \
     "EXECABORT Transaction discarded because of: "
 
@@ -33,8 +37,9 @@ typedef struct {
 static void ngx_http_knock_redis_bad_reply(ngx_http_knock_redis_node_t *node);
 static void ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     redisReply *reply);
-static void ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node,
-    ngx_http_knock_redis_command_t *cmd);
+static void ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node);
+static void ngx_http_knock_redis_said_too_long(
+    ngx_http_knock_redis_node_t *node, ngx_http_knock_redis_command_t *cmd);
 static ngx_int_t ngx_http_knock_redis_fits(
     ngx_http_knock_redis_command_t *cmd, redisReply *reply);
 static redisReply *ngx_http_knock_redis_part(ngx_http_knock_redis_node_t *node,
@@ -122,7 +127,7 @@ static const ngx_http_knock_redis_error_t  ngx_http_knock_redis_errors[] = {
 
     { ngx_string("ERR unknown command"),
       NGX_HTTP_KNOCK_REDIS_FAIL,
-      ngx_string("Redis 7.0 or later is needed") }
+      ngx_string("Redis 7.0 or later is needed, with all of its commands") }
 };
 
 
@@ -220,6 +225,11 @@ ngx_http_knock_redis_read_handler(ngx_event_t *rev)
 
     } while (rev->ready);
 
+    if (c->write->error) {
+        ngx_http_knock_redis_fail(node, 0, "writing to Redis failed");
+        return;
+    }
+
     if (ngx_handle_read_event(rev, 0) != NGX_OK) {
         ngx_http_knock_redis_fail(node, 0, "no event for the connection");
         return;
@@ -264,10 +274,17 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
 
     /* nor can there be the last reply to what is not written to its end */
 
+    if (cmd && reply->type == REDIS_REPLY_ERROR
+        && ngx_strcmp(reply->str, NGX_HTTP_KNOCK_REDIS_TOO_LONG_SAID) == 0)
+    {
+        ngx_http_knock_redis_said_too_long(node, cmd);
+        return;
+    }
+
     if (cmd == NULL
         || (cmd->buf.pos < cmd->buf.last && cmd->part + 1 == cmd->parts))
     {
-        ngx_http_knock_redis_stray(node, cmd);
+        ngx_http_knock_redis_stray(node);
         return;
     }
 
@@ -276,7 +293,20 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
     if (cmd->parts > 1) {
 
         if (!ngx_http_knock_redis_fits(cmd, reply)) {
-            ngx_http_knock_redis_stray(node, cmd);
+            ngx_http_knock_redis_stray(node);
+            return;
+        }
+
+        if (cmd->part == 0 && reply->type == REDIS_REPLY_ERROR) {
+
+            /* Redis stands at the gate behind MULTI, and goes no further */
+
+            ngx_http_knock_redis_fail(node, 0,
+                                      "MULTI was refused, by \"%*s\", so that "
+                                      "nothing of what came behind it was "
+                                      "done; widen the permissions of this "
+                                      "user by ACL SETUSER",
+                                      (size_t) reply->len, reply->str);
             return;
         }
 
@@ -362,7 +392,13 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
                   || error->action == NGX_HTTP_KNOCK_REDIS_REMAP))
     {
         status = NGX_HTTP_KNOCK_REDIS_RETRY;
-        ngx_http_knock_redis_complain(node, error, "refuses commands", &why);
+
+        if (!cmd->question
+            || error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT)
+        {
+            ngx_http_knock_redis_complain(node, error, "refuses commands",
+                                          &why);
+        }
     }
 
     ngx_http_knock_redis_done(node, cmd, status, reply, &why);
@@ -379,22 +415,32 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
 
 
 static void
-ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node,
-    ngx_http_knock_redis_command_t *cmd)
+ngx_http_knock_redis_stray(ngx_http_knock_redis_node_t *node)
 {
     node->stats->strays++;
-
-    if (cmd && cmd->parts > 1 && cmd->refused.len) {
-        ngx_http_knock_redis_fail(node, 0,
-                                  "what was to be done together was done one "
-                                  "by one, as Redis said \"%V\"",
-                                  &cmd->refused);
-        return;
-    }
 
     ngx_http_knock_redis_fail(node, 0,
                               "a reply came that was not asked for; check "
                               "what listens there");
+}
+
+
+/*
+ * It may not tell its limits, but that it has one is known from now on: such a
+ * command does not take the others with it again.
+ */
+
+static void
+ngx_http_knock_redis_said_too_long(ngx_http_knock_redis_node_t *node,
+    ngx_http_knock_redis_command_t *cmd)
+{
+    if (node->max_arg == 0 || node->max_arg >= cmd->longest) {
+        node->max_arg = cmd->longest - 1;
+    }
+
+    ngx_http_knock_redis_fail(node, 0,
+                              "it takes no argument of %uz bytes; raise its "
+                              "proto-max-bulk-len", cmd->longest);
 }
 
 
@@ -432,36 +478,30 @@ ngx_http_knock_redis_part(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd, redisReply *reply,
     redisReply *refusal)
 {
-    size_t  i, len;
+    size_t  i;
+
+    if (cmd->part == 0) {
+        node->refused.len = 0;
+    }
 
     if (++cmd->part < cmd->parts) {
 
-        if (reply->type != REDIS_REPLY_ERROR || cmd->refused.len) {
-            return NULL;
+        if (reply->type == REDIS_REPLY_ERROR && node->refused.len == 0) {
+
+            node->refused.len = ngx_min((size_t) reply->len,
+                                        NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
+            ngx_memcpy(node->refused.data, reply->str, node->refused.len);
         }
-
-        len = ngx_min((size_t) reply->len, NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
-
-        if (cmd->refused.data == NULL) {
-            cmd->refused.data = ngx_pnalloc(node->pool,
-                                            NGX_HTTP_KNOCK_REDIS_WHY_SIZE);
-            if (cmd->refused.data == NULL) {
-                return NULL;
-            }
-        }
-
-        ngx_memcpy(cmd->refused.data, reply->str, len);
-        cmd->refused.len = len;
 
         return NULL;
     }
 
-    if (cmd->refused.len) {
+    if (node->refused.len) {
         ngx_memzero(refusal, sizeof(redisReply));
 
         refusal->type = REDIS_REPLY_ERROR;
-        refusal->str = (char *) cmd->refused.data;
-        refusal->len = cmd->refused.len;
+        refusal->str = (char *) node->refused.data;
+        refusal->len = node->refused.len;
 
         return refusal;
     }

@@ -2,11 +2,19 @@
 /*
  * The text of a command, written in the protocol of Redis: "*", the number of
  * arguments, then each as "$", its length and its bytes.  That of a
- * transaction is the texts of its commands.  A record that is free keeps its
- * memory for the next command, as there is one all the time.
+ * transaction is the texts of its commands, with a gate behind MULTI.  A record
+ * that is free keeps its memory for the next command, as there is one all the
+ * time.
+ *
+ * Where MULTI is refused, Redis would do one by one what comes behind it, and
+ * it has that in its buffers already.  So the next command waits for something
+ * that never comes, unless it is in a transaction, where nothing waits: Redis
+ * stands there until the connection is closed, and what is behind is lost
+ * with it.
  */
 
 #include "ngx_http_knock_redis_internal.h"
+#include "knock_keys.h"
 
 
 /* what is kept of all free records together */
@@ -14,27 +22,40 @@
 
 #define NGX_HTTP_KNOCK_REDIS_TEXT_UNIT  ((size_t) 4096)
 
+/* what the gate of a transaction takes, but for what its key begins with */
+#define NGX_HTTP_KNOCK_REDIS_GATE_SIZE                                       \
+    (4 * NGX_HTTP_KNOCK_REDIS_OVERHEAD + sizeof("BLPOP:gate0"))
+
 
 static ngx_http_knock_redis_command_t *ngx_http_knock_redis_record(
     ngx_http_knock_redis_t *redis, size_t size);
+static u_char *ngx_http_knock_redis_gate(u_char *p, const knock_str_t *key);
+static u_char *ngx_http_knock_redis_arg(u_char *p, const char *data,
+    size_t len);
 static u_char *ngx_http_knock_redis_count(u_char *p, u_char type, size_t n);
 
 
 ngx_http_knock_redis_command_t *
 ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
-    const size_t *argc, ngx_uint_t n, const char **argv,
-    const size_t *argvlen)
+    const knock_str_t *key, const size_t *argc, ngx_uint_t n,
+    const char **argv, const size_t *argvlen)
 {
     u_char                          *p;
-    size_t                           size;
+    size_t                           size, longest;
     ngx_uint_t                       i, j, arg;
     ngx_http_knock_redis_command_t  *cmd;
 
+    longest = 0;
     size = n * NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+
+    if (n > 1) {
+        size += NGX_HTTP_KNOCK_REDIS_GATE_SIZE + key->len;
+    }
 
     for (arg = 0, i = 0; i < n; i++) {
         for (j = 0; j < argc[i]; j++, arg++) {
             size += argvlen[arg] + NGX_HTTP_KNOCK_REDIS_OVERHEAD;
+            longest = ngx_max(longest, argvlen[arg]);
         }
     }
 
@@ -49,18 +70,21 @@ ngx_http_knock_redis_format(ngx_http_knock_redis_t *redis,
         p = ngx_http_knock_redis_count(p, '*', argc[i]);
 
         for (j = 0; j < argc[i]; j++, arg++) {
-            p = ngx_http_knock_redis_count(p, '$', argvlen[arg]);
-            p = ngx_cpymem(p, argv[arg], argvlen[arg]);
-            *p++ = CR;
-            *p++ = LF;
+            p = ngx_http_knock_redis_arg(p, argv[arg], argvlen[arg]);
+        }
+
+        if (i == 0 && n > 1) {
+            p = ngx_http_knock_redis_gate(p, key);
         }
     }
 
     cmd->len = (size_t) (p - cmd->text);
+    cmd->longest = longest;
     cmd->resent = 0;
     cmd->hops = 0;
     cmd->asking = 0;
-    cmd->parts = n;
+    cmd->question = 0;
+    cmd->parts = n > 1 ? n + 1 : n;
     cmd->answer = 0;
 
     ngx_http_knock_redis_rewind(redis, cmd);
@@ -83,7 +107,6 @@ ngx_http_knock_redis_rewind(ngx_http_knock_redis_t *redis,
     cmd->buf.flush = 1;
 
     cmd->part = 0;
-    cmd->refused.len = 0;
 
     cmd->deadline = ngx_current_msec + redis->conf->timeout;
 }
@@ -172,6 +195,52 @@ ngx_http_knock_redis_record(ngx_http_knock_redis_t *redis, size_t size)
     ngx_queue_remove(q);
 
     return cmd;
+}
+
+
+static u_char *
+ngx_http_knock_redis_gate(u_char *p, const knock_str_t *key)
+{
+    knock_str_t         base;
+    const knock_str_t  *name;
+
+    base = ngx_http_knock_redis_base(key);
+    name = knock_keys_text(KNOCK_KEY_GATE);
+
+    p = ngx_http_knock_redis_count(p, '*', 3);
+    p = ngx_http_knock_redis_arg(p, "BLPOP", sizeof("BLPOP") - 1);
+    p = ngx_http_knock_redis_count(p, '$', base.len + 1 + name->len);
+    p = ngx_sprintf(p, "%*s:%*s" CRLF, base.len, base.data, name->len,
+                    name->data);
+
+    return ngx_http_knock_redis_arg(p, "0", 1);
+}
+
+
+knock_str_t
+ngx_http_knock_redis_base(const knock_str_t *key)
+{
+    u_char       *p;
+    knock_str_t   base;
+
+    p = ngx_strlchr(key->data, key->data + key->len, '}');
+
+    base.data = key->data;
+    base.len = p ? (size_t) (p - key->data) + 1 : key->len;
+
+    return base;
+}
+
+
+static u_char *
+ngx_http_knock_redis_arg(u_char *p, const char *data, size_t len)
+{
+    p = ngx_http_knock_redis_count(p, '$', len);
+    p = ngx_cpymem(p, data, len);
+    *p++ = CR;
+    *p++ = LF;
+
+    return p;
 }
 
 

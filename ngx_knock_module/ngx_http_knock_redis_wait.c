@@ -26,27 +26,26 @@ ngx_int_t
 ngx_http_knock_redis_set_base(ngx_http_knock_redis_t *redis,
     ngx_http_knock_redis_command_t *cmd, const knock_str_t *key)
 {
-    u_char  *p;
-    size_t   len;
+    u_char       *p;
+    knock_str_t   base;
 
-    p = ngx_strlchr(key->data, key->data + key->len, '}');
-    len = p ? (size_t) (p - key->data) + 1 : key->len;
+    base = ngx_http_knock_redis_base(key);
 
-    if (cmd->base_size < len + 1) {
+    if (cmd->base_size < base.len + 1) {
 
-        cmd->base.data = ngx_pnalloc(redis->pool, len + 1);
+        cmd->base.data = ngx_pnalloc(redis->pool, base.len + 1);
         if (cmd->base.data == NULL) {
             cmd->base_size = 0;
             return NGX_ERROR;
         }
 
-        cmd->base_size = len + 1;
+        cmd->base_size = base.len + 1;
     }
 
-    p = ngx_cpymem(cmd->base.data, key->data, len);
+    p = ngx_cpymem(cmd->base.data, base.data, base.len);
     *p = ':';
 
-    cmd->base.len = len + 1;
+    cmd->base.len = base.len + 1;
 
     return NGX_OK;
 }

@@ -18,7 +18,8 @@ static void ngx_http_knock_settle_done(ngx_http_knock_part_t *part,
 static ngx_int_t ngx_http_knock_settle_outcome(ngx_http_knock_part_t *part,
     const knock_str_t *statuses, uint64_t runs, const knock_str_t *verdicts);
 static void ngx_http_knock_settle_unkept(ngx_http_knock_part_t *part);
-static void ngx_http_knock_settle_broken_job(ngx_http_knock_job_t *job);
+static void ngx_http_knock_settle_refuse(ngx_http_knock_job_t *job,
+    knock_error_code_e code);
 static void ngx_http_knock_settle_again(ngx_http_knock_job_t *job);
 static void ngx_http_knock_settle_home(ngx_http_knock_job_t *job);
 static uint64_t ngx_http_knock_settle_runs(ngx_http_knock_job_t *job);
@@ -314,21 +315,28 @@ ngx_http_knock_settle_job(ngx_http_knock_job_t *job)
         return;
 
     case NGX_HTTP_KNOCK_UNAVAILABLE:
-        ngx_http_knock_job_unavailable(job);
+
+        if (job->why == NULL) {
+            ngx_http_knock_job_unavailable(job);
+            return;
+        }
+
+        ngx_http_knock_settle_refuse(job, KNOCK_E_UNAVAILABLE);
         return;
 
     case NGX_HTTP_KNOCK_BROKEN:
-        ngx_http_knock_settle_broken_job(job);
+        ngx_http_knock_settle_refuse(job, KNOCK_E_INTERNAL);
     }
 }
 
 
 static void
-ngx_http_knock_settle_broken_job(ngx_http_knock_job_t *job)
+ngx_http_knock_settle_refuse(ngx_http_knock_job_t *job,
+    knock_error_code_e code)
 {
     knock_error_t  err;
 
-    (void) knock_error_set(&err, KNOCK_E_INTERNAL, "%s was applied: %s",
+    (void) knock_error_set(&err, code, "%s was applied: %s",
                            job->shards ? "not all of it" : "nothing",
                            job->why);
 

@@ -14,7 +14,7 @@ use Knock::Cluster qw(fake_node slots);
 use Knock::Files qw(slurp);
 use Knock::HeldRedis;
 use Knock::Sentinel qw(start_sentinels sentinel_urls);
-use Knock::Server qw(start_redis connect_redis configure);
+use Knock::Server qw(start_redis connect_redis configure wait_for);
 
 my $root = "$FindBin::Bin/../..";
 my $file = "$root/examples/acl/users.acl";
@@ -33,8 +33,13 @@ write_file("$dir/password", "$passwords{knock}\n");
 
 is_documented();
 is_enough();
-is_not_let_in($_) for qw(multi exec client|setname);
-is_no_more_than_needed($_) for qw(fcall eval @list);
+is_not_let_in($_) for qw(multi exec eval);
+is_no_more_than_needed($_) for qw(fcall @list);
+is_said_once(@$_) for
+    ['client|setname', 'notice',
+     qr/gives the connection no name in CLIENT LIST, and is used without: NOPERM/],
+    ['info', 'warn',
+     qr/refuses INFO, so that it is not known whether its maxmemory-policy is noevic/];
 sentinels_need_role();
 replicas_need_wait();
 nobody();
@@ -104,7 +109,8 @@ sub start {
     my ($urls) = @_;
 
     return Knock::Nginx->start(http => "knock_redis $urls user=knock "
-                                       . "password_file=$dir/password;",
+                                       . "password_file=$dir/password "
+        . "connect_timeout=30s timeout=30s;",
         server => "$Knock::Nginx::Webhook
                    location /v1/ { knock_api; knock_api_keys $dir/keys; }
                    location = /metrics { knock_metrics; }");
@@ -170,6 +176,35 @@ sub is_not_let_in {
     like $nginx->log_text, qr/Redis let us not in: .*NOPERM/, 'the log says so';
     is $redis->command('LLEN', 'knock:{development}:runs'), 0,
        'nothing is applied';
+    $nginx->stop;
+}
+
+
+# What can be done without: it is said once, and events are applied.
+
+sub is_said_once {
+    my ($command, $level, $message) = @_;
+
+    my $nginx = log_in("-$command");
+
+    for (1, 2) {
+        like $nginx->post('/in/dev', large())->{body}, qr/"runs":10/,
+             "without $command: served";
+
+        # over another connection
+
+        $redis->command(qw(CLIENT KILL TYPE normal SKIPME yes));
+        wait_for('the connection to be lost',
+                 sub { $nginx->log_text =~ /closed by Redis/ });
+        wait_for('another one',
+                 sub { $nginx->post('/in/dev', small())->{status} == 200 });
+    }
+
+    is scalar(() = $nginx->log_text =~ /\[$level\].* $message/g), 1,
+       'the log says so, once';
+    is scalar(() = $nginx->log_text =~ /NOPERM/g), $level eq 'notice' ? 1 : 0,
+       'and no more';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
     $nginx->stop;
 }
 

@@ -22,8 +22,10 @@ hosts();
 hostnames();
 ipv6();
 redirects();
+refused_when_its_node_is_gone();
 asks_first();
 asks_first_again();
+asks_before_replicas();
 endless();
 strange_redirects();
 down();
@@ -318,6 +320,70 @@ sub redirects {
 }
 
 
+# From now on an event makes a transaction.
+
+sub acts_on_large {
+    my ($server) = @_;
+
+    my $redis = connect_redis($server);
+    my %large = large_action();
+
+    $redis->command('HSET', 'knock:{development}:actions', @{ $large{actions} });
+    $redis->command(qw(HSET knock:{development}:workflows w),
+                    '{"key":"w","name":"W","definition":{}}');
+    $redis->command(qw(SET knock:{development}:version 2));
+}
+
+
+sub large {
+    my ($nginx, $id, @nodes) = @_;
+
+    my $http = $nginx->new_client;
+
+    $http->send(post('/in/dev', large_track($id)));
+    serve('an answer', \@nodes, sub { !$http->silent(0) });
+
+    return $http->answer;
+}
+
+
+# What a record of a command has had of a node is not asked for when the node
+# has been ended, and the record is used for another node's command.
+
+sub refused_when_its_node_is_gone {
+    my $server = server();
+
+    acts_on_large($server);
+
+    my $there = fake_node(upstream => $server->{socket});
+    my $here = fake_node(upstream => $server->{socket},
+                         part => sub { error("MOVED 1 127.0.0.1:$there->{port}") });
+
+    $here->{slots} = $there->{slots} = slots(at($here));
+
+    my $nginx = start([$here]);
+
+    asks($nginx, 200, $here);
+    $here->{slots} = $there->{slots} = slots(at($there));
+
+    like large($nginx, 'A', $here, $there)->{body}, qr/"runs":1/,
+         'a transaction is moved';
+    serve('its first node to be ended', [$here, $there],
+          sub { !$here->open_conns });
+
+    $there->{part} = sub { error('TRYAGAIN Multiple keys request') };
+
+    for (1 .. 3) {
+        ok unavailable(large($nginx, "B$_", $there)),
+           'one is refused when the node is gone: 503';
+    }
+
+    like $nginx->log_text, qr/refuses commands: TRYAGAIN Multiple keys/,
+         'logged with what Redis says';
+    ends($nginx, 'refused when its node is gone');
+}
+
+
 # ASK is followed for the one command only, behind ASKING.
 
 sub asks_first {
@@ -345,28 +411,17 @@ sub asks_first {
     # a transaction
 
     $here->{part} = sub { error("ASK 1 127.0.0.1:$there->{port}") };
-
-    my $redis = connect_redis($server);
-    my %large = large_action();
-
-    $redis->command('HSET', 'knock:{development}:actions', @{ $large{actions} });
-    $redis->command(qw(HSET knock:{development}:workflows w),
-                    '{"key":"w","name":"W","definition":{}}');
-    $redis->command(qw(SET knock:{development}:version 2));
-
+    acts_on_large($server);
     $nginx = start([$here]);
 
-    my $http = $nginx->new_client;
-
-    $http->send(post('/in/dev', large_track('A')));
-    serve('an answer', [$here, $there], sub { !$http->silent(0) });
-    like $http->answer->{body}, qr/"runs":[1-9]/, 'a transaction';
+    like large($nginx, 'A', $here, $there)->{body}, qr/"runs":[1-9]/,
+         'a transaction';
 
     my ($conn) = grep { grep { $_->{args}[0] eq 'RPUSH' } @{ $_->{log} } }
                  @{ $there->{conns} };
     my $text = join ' ', map { $_->{args}[0] } @{ $conn->{log} };
 
-    like $text, qr/ ASKING MULTI RPUSH FCALL EVAL EXEC/,
+    like $text, qr/ ASKING MULTI BLPOP RPUSH FCALL EVAL EXEC/,
          'one ASKING, right before it';
     ends($nginx, 'ASK of a transaction');
 }
@@ -407,6 +462,61 @@ sub asks_first_again {
        'ASK, and there is no library';
     is scalar(had($there, 'ASKING')), 3, 'ASKING with each try';
     ends($nginx, 'ASK without a library');
+}
+
+
+# With min_replicas= the write in front of WAIT is for a slot on its way too.
+
+sub asks_before_replicas {
+    my $server = server();
+    my $asked = asked();
+    my $replicas = 1;
+    my $there = fake_node(slots => '', upstream => $server->{socket},
+                          says => sub {
+        my ($self, $command) = @_;
+        my $args = $command->{args};
+
+        return ':' . ($args->[1] && $replicas) . "\r\n" if $args->[0] eq 'WAIT';
+        return $asked->($self, $command) if $args->[0] ne 'SET';
+        return $command->{conn}{log}[-2]{args}[0] eq 'ASKING'
+               ? undef : error('MOVED 1 127.0.0.1:1');
+    });
+    my $here = fake_node(upstream => $server->{socket},
+                         says => moved("127.0.0.1:$there->{port}", 'ASK 1'));
+
+    $here->{slots} = slots(at($here));
+    acts_on_large($server);
+
+    my $nginx = start([$here], params => "$quick min_replicas=1 "
+                                         . 'min_replicas_timeout=100ms');
+
+    is answer($nginx, 'a', $here, $there)->{status}, 200,
+       'ASK, and a replica has it';
+    like sent($there), qr/ ASKING FCALL ASKING SET WAIT$/,
+         'ASKING before the call and before the write';
+
+    $here->{part} = sub { error("ASK 1 127.0.0.1:$there->{port}") };
+    like large($nginx, 'A', $here, $there)->{body}, qr/"runs":[1-9]/,
+         'the same of a transaction';
+    like sent($there), qr/ ASKING MULTI BLPOP RPUSH FCALL EVAL EXEC ASKING SET WAIT$/,
+         'before MULTI, and before the write';
+
+    $replicas = 0;
+    ok unavailable(answer($nginx, 'b', $here, $there)),
+       'ASK, and no replica has it: 503';
+    $replicas = 1;
+    like answer($nginx, 'b', $here, $there)->{body}, qr/"duplicates":1,/,
+         'until one has: a repeat';
+    ends($nginx, 'ASK with replicas');
+}
+
+
+# The names of the commands that the last connection to a fake has had.
+
+sub sent {
+    my ($fake) = @_;
+
+    return join ' ', map { $_->{args}[0] } @{ $fake->{conns}[-1]{log} };
 }
 
 

@@ -23,6 +23,7 @@ refused_late();
 silent_after_connect();
 restart_in_mid_pipeline();
 back_off();
+flaps_after_log_in();
 no_storm();
 bounded_queue();
 bounded_bytes();
@@ -272,6 +273,39 @@ sub back_off {
 }
 
 
+# One that lets in and then closes is as one that refuses: only what has stayed
+# for as long as the longest pause is well again.
+
+sub flaps_after_log_in {
+    my $fake = Knock::HeldRedis->new(unix => 1, serve => 1);
+    my $nginx = $fake->nginx(params => 'reconnect=10ms reconnect_max=1200ms');
+    my @at;
+
+    for (1 .. 8) {
+        my $conn = $fake->ready;
+
+        push @at, $conn->{at};
+        $fake->close($conn);
+    }
+
+    my $conn = $fake->ready;
+
+    cmp_ok $conn->{at} - $at[7], '>', 0.6 - 0.005,
+           'the pauses grow, though it lets in each time';
+    cmp_ok $conn->{at} - $at[6], '>', 0.6 + 0.32 - 0.01, 'step by step';
+
+    $fake->run_for(1.25);
+
+    my $ended = time;
+
+    $fake->close($conn);
+    $conn = $fake->ready;
+    cmp_ok $conn->{at} - $ended, '<', 0.6,
+           'they begin anew when it has stayed for so long';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
 # Several workers that lost Redis at the same moment: each has one connection,
 # they come back one after the other, and none of them hammers.
 
@@ -374,16 +408,16 @@ sub bounded_bytes {
 }
 
 
-# AUTH, SELECT, CLIENT SETNAME and an empty transaction come in one flight, and
-# nothing before their replies, although a request waits.
+# AUTH, SELECT, CLIENT SETNAME, the questions and an empty transaction come in
+# one flight, and nothing before their replies, although a request waits.
 
 sub greeting_first {
-    my %held;
+    my @flight = qw(AUTH SELECT CLIENT INFO CONFIG EVAL MULTI EXEC);
+    my $n = @flight;
     my $fake = Knock::HeldRedis->new(serve => 1, auto => sub {
         my ($self, $command) = @_;
 
-        return if $self->{open} || $command->{args}[0]
-                                   !~ /^(?:AUTH|SELECT|CLIENT|MULTI|EXEC)$/;
+        return if $self->{open} || !grep { $_ eq $command->{args}[0] } @flight;
         push @{ $self->{greetings} }, $command;
         return '';
     });
@@ -397,7 +431,7 @@ sub greeting_first {
     $http->send(post('/in/dev', track('T')));
 
     $fake->run_until('the greeting', sub {
-        @{ $fake->{greetings} // [] } == 5;
+        @{ $fake->{greetings} // [] } == $n;
     });
 
     # all of it, and nothing behind it
@@ -409,23 +443,26 @@ sub greeting_first {
 
     is_deeply [map { $_->{args} } @{ $conn->{log} }],
               [['AUTH', 'knock', 'se cret/'], ['SELECT', 3],
-               ['CLIENT', 'SETNAME', "knock-$worker"], ['MULTI'], ['EXEC']],
-              'AUTH, SELECT, CLIENT SETNAME, MULTI and EXEC, in one flight '
-              . 'and alone';
+               ['CLIENT', 'SETNAME', "knock-$worker"], ['INFO', 'memory'],
+               ['CONFIG', 'GET', 'proto-max-bulk-len',
+                'client-query-buffer-limit'],
+               ['EVAL', 'return 1', 0], ['MULTI'], ['EXEC']],
+              'the log-in, in one flight and alone';
 
     # one by one: no command slips in between
 
-    for my $n (0 .. 4) {
-        is scalar(@{ $conn->{log} }), 5, "no command before reply " . ($n + 1);
-        $fake->reply($fake->{greetings}[$n], $n == 4 ? array() : "+OK\r\n");
+    for my $i (0 .. $n - 1) {
+        is scalar(@{ $conn->{log} }), $n, "no command before reply " . ($i + 1);
+        $fake->reply($fake->{greetings}[$i],
+                     $i == $n - 1 ? array() : "+OK\r\n");
         $fake->wait_drained($conn);
-        $fake->run_for(0.05) if $n < 2;
+        $fake->run_for(0.05) if $i < 2;
     }
 
     $conn->{named} = 1;
 
     is $fake->answer($http)->{status}, 200, 'then the request is served';
-    is_deeply [map { "@{ $_->{args} }[0, 1]" } @{ $conn->{log} }[5, 6]],
+    is_deeply [map { "@{ $_->{args} }[0, 1]" } @{ $conn->{log} }[$n, $n + 1]],
               ['FCALL knock_environments', 'FCALL knock_live'],
               'by commands that come after it';
 
@@ -433,10 +470,10 @@ sub greeting_first {
 
     $fake->{greetings} = [];
     $fake->close($conn);
-    $fake->run_until('the greeting', sub { @{ $fake->{greetings} } == 5 });
+    $fake->run_until('the greeting', sub { @{ $fake->{greetings} } == $n });
 
     is_deeply [map { $_->{args}[0] } @{ $fake->{greetings} }],
-              [qw(AUTH SELECT CLIENT MULTI EXEC)], 'the same after a reconnect';
+              \@flight, 'the same after a reconnect';
 
     # not let in: the flight's other replies are dropped with the connection
 
@@ -446,7 +483,7 @@ sub greeting_first {
     $http->send(post('/in/dev', track('T')));
     $fake->run_for(0.05);
     $fake->write($refused, error('WRONGPASS invalid username-password pair')
-                           . error('NOAUTH Authentication required.') x 4);
+                           . error('NOAUTH Authentication required.') x ($n - 1));
 
     is_unavailable($fake->answer($http), 'not let in');
     $fake->wait_closed($refused);
@@ -613,7 +650,7 @@ sub ping {
     my $fake = Knock::HeldRedis->new(unix => 1, auto => sub {
         my ($self, $command) = @_;
 
-        return unless $command->{args}[0] eq 'PING';
+        return unless $command->{conn}{named} && $command->{args}[0] eq 'INFO';
         $self->{pings}++;
         return $self->{dead} ? '' : undef;
     });

@@ -14,6 +14,8 @@ table();
 while_reading_what_is_live();
 one_bad_apple();
 lost_after_send();
+said_now_and_then();
+many_in_a_row();
 
 done_testing;
 
@@ -311,4 +313,99 @@ sub lost_after_send {
     $figures->is_quiet('lost', requests => { 200 => 3, 503 => 3 },
                        redis_lost => 3);
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# The same error is not logged again for a while, another one is.
+
+sub said_now_and_then {
+    my $error;
+    my $fake = Knock::HeldRedis->new(unix => 1, auto => sub {
+        return ($_[1]{args}[1] // '') eq 'knock_apply' ? error($error) : undef;
+    });
+    my $nginx = $fake->nginx;
+    my $http = $nginx->new_client;
+
+    for (['OOM command not allowed', 1, 'an error'],
+         ['OOM command not allowed', 0, 'the same again'],
+         ['MISCONF cannot save', 1, 'another one right behind it'],
+         ['MISCONF cannot save', 0, 'and that again'])
+    {
+        my ($text, $times, $what) = @$_;
+        my $offset = -s $nginx->error_log;
+
+        $error = $text;
+        ok unavailable($fake->ask($http, post('/in/dev', track('T')))),
+           "$what: 503";
+        is scalar(() = $nginx->log_text($offset)
+                       =~ /\[error\].* refuses commands: $text/g),
+           $times, "$what: logged, or not";
+    }
+
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# What is large and refused, in every way, leaves nothing behind.
+
+sub many_in_a_row {
+    my $error;
+    my $fake = Knock::HeldRedis->new(unix => 1, serve => 1,
+                                    live => { large_action() }, auto => sub {
+        return $error && ($_[1]{args}[1] // '') eq 'knock_apply'
+               ? error($error) : undef;
+    });
+    my $nginx = $fake->nginx(http => 'client_max_body_size 16m;');
+    my ($worker) = $nginx->workers;
+    my $http = $nginx->new_client;
+    my $x = '"properties":{"to":[{"id":"u"}],"x":"' . 'x' x 1_000_000 . '"}';
+
+    my $good = qq({"type":"track","event":"Large",$x});
+
+    for (['refused by Redis', 503, $good, sub { $error = 'OOM no' }],
+         ['a long error', 500, track('Large'), sub {
+             $error = 'ERR ' . 'x' x 1_000_000;
+         }],
+         ['no event', 400, qq([{"type":"track",$x}])],
+         ['no JSON', 400, "[$good,]"],
+         ['an unknown endpoint', 404, $good],
+         ['Redis is away', 503, $good, sub { $fake->down }])
+    {
+        my ($what, $status, $body, $begin) = @$_;
+        my $path = $status == 404 ? '/in/unknown' : '/in/dev';
+        my ($before, @wrong);
+
+        $begin->() if $begin;
+
+        # the first of them show what it takes to refuse one
+
+        for my $n (1 .. 60) {
+            my $answer = $fake->ask($http, post($path, $body));
+
+            push @wrong, "$answer->{status} $answer->{body}"
+                if $answer->{status} != $status;
+            $before = rss($worker) if $n == 10;
+        }
+
+        is_deeply \@wrong, [], "$what: $status";
+
+        # under ASan memory grows by design
+
+        cmp_ok rss($worker) - $before, '<', 16_000,
+               "$what: of 50 times as much nothing is kept"
+            unless $ENV{ASAN_OPTIONS};
+    }
+
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+sub rss {
+    my ($pid) = @_;
+
+    open my $in, '<', "/proc/$pid/status" or die "no worker $pid: $!\n";
+
+    my ($kb) = map { /^VmRSS:\s+(\d+) kB/ } <$in>;
+
+    return $kb;
 }

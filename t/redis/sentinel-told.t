@@ -28,6 +28,7 @@ not_the_master('a server that is gone', sub { return { port => free_port() } },
 silent($_) for qw(deaf mute);
 switch_with_a_request_under_way();
 demoted();
+role_and_replicas();
 name();
 ipv6();
 reload_while_asking();
@@ -282,6 +283,69 @@ sub demoted {
     is connect_redis($new)->command(qw(EXISTS knock:{development}:user:u)), 1,
        'the new one is used once it is named';
     ends($nginx, 'demoted');
+}
+
+
+# With min_replicas= the log-in has two questions more, and either can end it.
+
+sub role_and_replicas {
+    my ($held, $role, $replicas) = (1, 'master', ':0');
+    my @held;
+    my $master = Knock::HeldRedis->new(serve => 1, auto => sub {
+        my ($self, $command) = @_;
+        my $said = "@{ $command->{args} }";
+        my $reply = $said eq 'ROLE' ? array(bulk($role), ":0\r\n", array())
+                    : $said eq 'WAIT 0 0' ? "$replicas\r\n"
+                    : $said =~ /^WAIT 1 / ? ":1\r\n"
+                    : $said =~ /^SET / ? "+OK\r\n" : return undef;
+
+        return $reply if !$held || $said !~ /^ROLE|^WAIT 0/;
+        push @held, [$command, $reply];
+        return '';
+    });
+    my $sentinel = fake_sentinel(at($master));
+    my @fakes = ($sentinel, $master);
+    my $nginx = start([$sentinel], params => "$quick min_replicas=1");
+    my $http = $nginx->new_client;
+    my $calls = sub {
+        return scalar grep { $_->{args}[0] eq 'FCALL' }
+                      map { @{ $_->{log} } } @{ $master->{conns} };
+    };
+
+    $http->send(identify('u'));
+    wait_for('the questions', sub { $_->step(0.005) for @fakes; @held == 2 });
+
+    for (@held) {
+        $_->step(0.02) for @fakes;
+        is $calls->(), 0, "nothing is sent before @{ $_->[0]{args} } is answered";
+        $master->reply(@$_);
+        $master->wait_drained($_->[0]{conn});
+    }
+
+    wait_for('an answer', sub { $_->step(0.005) for @fakes; !$http->silent(0) });
+    is $http->answer->{status}, 200, 'then it is served';
+
+    # each of them alone keeps it out
+
+    $held = 0;
+
+    for (['slave', ':0', qr/a Sentinel names it as the master, which it is not/],
+         ['master', '-NOPERM no wait',
+          qr/Redis let us not in: NOPERM no wait/])
+    {
+        ($role, $replicas, my $message) = @$_;
+
+        my $before = $calls->();
+
+        $master->close($_) for $master->open_conns;
+        ok unavailable(asks($nginx, 503, @fakes)), "$role, $replicas: 503";
+        says($nginx, $message, @fakes);
+        is $calls->(), $before, 'and nothing is sent to it';
+    }
+
+    ($role, $replicas) = ('master', ':0');
+    asks($nginx, 200, @fakes);
+    ends($nginx, 'a role and replicas');
 }
 
 

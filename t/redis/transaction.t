@@ -1,6 +1,7 @@
-# Calls that are transactions: MULTI, RPUSH of the runs, FCALL, a guard that
-# takes the runs off where FCALL could not, EXEC.  To a request they are as one
-# command; whatever fails, all of it happens or nothing, and nothing stays.
+# Calls that are transactions: MULTI, a gate that keeps from Redis what follows
+# a refused MULTI, RPUSH of the runs, FCALL, a guard that takes the runs off
+# where FCALL could not, EXEC.  To a request they are as one command; whatever
+# fails, all of it happens or nothing, and nothing stays.
 
 use strict;
 use warnings;
@@ -32,6 +33,7 @@ replica();
 failed();
 not_permitted();
 permission_taken();
+multi_taken();
 consumers();
 flushed_under_load();
 
@@ -108,10 +110,13 @@ sub one_call {
         my @sent = map { $_->{args} } @{ $conn->{log} }
                                        [$before .. $#{ $conn->{log} }];
 
-        is_deeply [map { $_->[0] } @sent], [qw(MULTI RPUSH FCALL EVAL EXEC)],
+        is_deeply [map { $_->[0] } @sent],
+                  [qw(MULTI BLPOP RPUSH FCALL EVAL EXEC)],
                   'a large call is a transaction';
+        is_deeply $sent[1], ['BLPOP', 'knock:{development}:gate', 0],
+                  'with a gate behind MULTI';
 
-        my ($push, $fcall, $guard) = @sent[1 .. 3];
+        my ($push, $fcall, $guard) = @sent[2 .. 4];
         my $token = $push->[-1];
 
         is $push->[1], 'knock:{development}:runs', 'the runs are pushed';
@@ -247,7 +252,7 @@ sub early_replies {
                                 . ']'));
     $fake->run_until('the text to begin', sub {
         $fake->take($conn, 100);
-        return 'EXEC MULTI' eq join ' ', (commands($conn))[2, -1];
+        return (commands($conn))[-1] eq 'BLPOP';
     });
     $fake->wait_drained($conn);
     $fake->run_for(0.05);
@@ -315,20 +320,22 @@ sub beside_another {
 
 sub no_replies {
     my ($fake, $nginx, $http) = held(late => 1);
-    my $queued = "+OK\r\n" . "+QUEUED\r\n" x 3;
+    my $queued = "+OK\r\n" . "+QUEUED\r\n" x 4;
 
     for (['', array(), 'an array to MULTI'],
          ['', ":1\r\n", 'a number to MULTI'],
-         ["+OK\r\n", bulk('QUEUED'), 'a string to RPUSH'],
-         ["+OK\r\n+QUEUED\r\n", "\$-1\r\n", 'nil to FCALL'],
+         ["+OK\r\n", "*-1\r\n", 'nil to the gate'],
+         ["+OK\r\n+QUEUED\r\n", bulk('QUEUED'), 'a string to RPUSH'],
+         ["+OK\r\n+QUEUED\r\n+QUEUED\r\n", "\$-1\r\n", 'nil to FCALL'],
          [$queued, "+OK\r\n", 'a status to EXEC'],
          [$queued, "+QUEUED\r\n", 'one more +QUEUED'],
          [$queued, "*-1\r\n", 'nil to EXEC'],
          [$queued, array(), 'an empty array to EXEC'],
          [$queued, plain(), 'an array of one to EXEC'],
-         [$queued, array(":2\r\n", plain()), 'an array of two to EXEC'],
-         [$queued, array(":2\r\n", plain(), "\$-1\r\n", "\$-1\r\n"),
-          'an array of four to EXEC'])
+         [$queued, array(":2\r\n", plain(), "\$-1\r\n"),
+          'an array of three to EXEC'],
+         [$queued, array("*-1\r\n", ":2\r\n", plain(), ("\$-1\r\n") x 2),
+          'an array of five to EXEC'])
     {
         my ($first, $reply, $what) = @$_;
 
@@ -412,7 +419,7 @@ sub refused {
         alone => sub { $_[0]->reply($_[1], error($_[2])) },
         in_place_of_fcall => sub { $_[0]->reply($_[1], error($_[2])) },
         in_place_of_rpush => sub {
-            $_[0]->reply_whole($_[1], array(error($_[2]),
+            $_[0]->reply_whole($_[1], array("*-1\r\n", error($_[2]),
                 error('ERR the runs of this call are not there'),
                 "\$-1\r\n"));
         },
@@ -420,8 +427,8 @@ sub refused {
             $_[0]->reply_whole($_[1],
                 error("EXECABORT Transaction discarded because of: $_[2]"));
         },
-        queued_rpush => undef, queued_fcall => undef, queued_eval => undef,
-        queued_all => undef,
+        queued_blpop => undef, queued_rpush => undef, queued_fcall => undef,
+        queued_eval => undef, queued_all => undef,
     );
 
     for my $way ('alone', sort grep { $_ ne 'alone' } keys %ways) {
@@ -488,7 +495,7 @@ sub library {
 
         my $again = $fake->call;
 
-        is((commands($call->{conn}))[-6], 'FUNCTION',
+        is((commands($call->{conn}))[-7], 'FUNCTION',
            "\"$reply\": the library is loaded");
         is $again->{raw}, $call->{raw}, 'then the transaction comes again';
         $fake->reply($again, applied($again, 'p', 1));
@@ -496,8 +503,9 @@ sub library {
 
         my $next = $fake->call;
 
-        is_deeply [map { $_->{args}[0] } @{ $call->{conn}{log} }[-10 .. -1]],
-                  [(qw(MULTI RPUSH FCALL EVAL EXEC)) x 2], 'the next is behind';
+        is_deeply [map { $_->{args}[0] } @{ $call->{conn}{log} }[-12 .. -1]],
+                  [(qw(MULTI BLPOP RPUSH FCALL EVAL EXEC)) x 2],
+                  'the next is behind';
         $fake->reply($next, applied($next, 'p', 1));
         like $fake->answer($other)->{body}, $applied, 'and has its own answer';
     }
@@ -806,25 +814,21 @@ sub not_permitted {
 }
 
 
-# The permission goes while the connection is used: then Redis does one by one
-# what follows MULTI.
+# The permission goes while the connection is used.
 
 sub permission_taken {
-    my $server = redis_server();
-
-    for my $command (qw(multi rpush fcall eval exec)) {
-        redis('ACL', 'SETUSER', 'limited', qw(reset on >secret ~* &* +@all));
-
-        my $nginx = Knock::Nginx->start(http => "knock_redis redis://limited:"
-            . "secret\@127.0.0.1:$server->{port} reconnect=10ms "
-            . 'reconnect_max=20ms;');
+    for my $command (qw(multi blpop rpush fcall eval exec)) {
+        my $nginx = limited_nginx();
 
         like $nginx->post('/in/dev', comment("with-$command"))->{body},
              $applied, "with $command: served";
 
+        my $before = contents();
+
         redis('ACL', 'SETUSER', 'limited', "-$command");
         ok unavailable($nginx->post('/in/dev', comment("taken-$command"))),
            "$command is taken: 503";
+        is contents(), $before, "$command is taken: nothing was applied";
         like $nginx->log_text, qr/NOPERM .*'$command'/,
              "$command is taken: the log names it";
         redis('ACL', 'SETUSER', 'limited', "+$command");
@@ -835,15 +839,97 @@ sub permission_taken {
             return $a->{status} == 200 && $a;
         });
 
-        like $answer->{body},
-             $command eq 'multi' ? qr/"accepted":[01],/ : $applied,
-             "$command is given back: served";
+        like $answer->{body}, $applied, "$command is given back: served";
         is scalar(grep { $_ eq "taken-$command" } recipients()), 1,
            "$command is given back: it is done once";
         is scalar(grep { /^no run/ } recipients()), 0,
            "$command is given back: nothing else is among the runs";
         is_deeply [$nginx->complaints], [], 'no complaints in the log';
     }
+}
+
+
+# What is sent behind a refused MULTI Redis would do one by one: it does none of
+# it, of the call's and of those behind it, and who waits for a run gets none.
+
+sub multi_taken {
+    my $server = redis_server();
+    my $nginx = limited_nginx();
+
+    redis(qw(DEL knock:{development}:runs));
+
+    my $consumer = waiting_consumer($server);
+
+    like $nginx->post('/in/dev', comment('served'))->{body}, $applied,
+         'with MULTI: served';
+    like $consumer->_reply, qr/"id":"served"/, 'and a consumer gets the run';
+
+    $consumer = waiting_consumer($server);
+    redis(qw(ACL SETUSER limited -multi));
+
+    my $before = contents();
+    my @clients = map { $nginx->new_client } 1 .. 4;
+
+    # the first is too large for the others to share its call
+
+    for my $n (0 .. $#clients) {
+        $clients[$n]->send(post('/in/dev', '[' . join(',', map {
+            comment("m$n-$_") } 1 .. ($n ? 1 : 128)) . ']'));
+    }
+
+    ok unavailable($_->answer), 'MULTI is taken: 503' for @clients;
+    is contents(), $before, 'MULTI is taken: nothing was applied';
+    like redis(qw(INFO clients)), qr/blocked_clients:1\b/,
+         'MULTI is taken: who waits for a run still does, and nobody else';
+    like $nginx->log_text,
+         qr/is away: MULTI was refused, by "NOPERM .*ACL SETUSER/,
+         'MULTI is taken: the log says what to do';
+
+    redis(qw(ACL SETUSER limited +multi));
+    wait_for('Redis', sub {
+        return $nginx->post('/in/dev', comment('again'))->{status} == 200;
+    });
+    like $consumer->_reply, qr/"id":"again"/,
+         'MULTI is given back: a consumer gets a run';
+    is redis(qw(LLEN knock:{development}:runs)), 0, 'and it was all there was';
+    redis(qw(DEL knock:{development}:mine));
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# An nginx whose user has all permissions that are not taken from it.
+
+sub limited_nginx {
+    my $server = redis_server();
+
+    redis('ACL', 'SETUSER', 'limited', qw(reset on >secret ~* &* +@all));
+
+    return Knock::Nginx->start(http => "knock_redis redis://limited:"
+        . "secret\@127.0.0.1:$server->{port} reconnect=10ms "
+        . 'reconnect_max=20ms;');
+}
+
+
+# A client that waits for the next run.
+
+sub waiting_consumer {
+    my ($server) = @_;
+
+    my $consumer = connect_redis($server);
+    my $blocked = sub {
+        return redis(qw(INFO clients)) =~ /blocked_clients:(\d+)/ ? $1 : 0;
+    };
+    my $before = $blocked->();
+
+    print { $consumer->{socket} }
+        "*6\r\n" . join '', map { bulk($_) } 'BLMOVE',
+        'knock:{development}:runs', 'knock:{development}:mine', 'LEFT',
+        'RIGHT', '60';
+    $consumer->{socket}->flush;
+
+    wait_for('a consumer', sub { $blocked->() == $before + 1 });
+
+    return $consumer;
 }
 
 
@@ -855,19 +941,7 @@ sub consumers {
 
     redis(qw(DEL knock:{development}:runs));
 
-    my @consumers = map { connect_redis($server) } 1 .. 4;
-    my $text = "*6\r\n" . join '', map { bulk($_) } 'BLMOVE',
-               'knock:{development}:runs', 'knock:{development}:mine', 'LEFT',
-               'RIGHT', '60';
-
-    for my $consumer (@consumers) {
-        print { $consumer->{socket} } $text;
-        $consumer->{socket}->flush;
-    }
-
-    wait_for('consumers', sub {
-        redis(qw(INFO clients)) =~ /blocked_clients:4\b/;
-    });
+    my @consumers = map { waiting_consumer($server) } 1 .. 4;
 
     # nothing for them where the function fails
 

@@ -66,7 +66,7 @@ sub clean {
 sub in_flight {
     my ($signal) = @_;
 
-    my $fake = Knock::HeldRedis->new(unix => 1);
+    my $fake = Knock::HeldRedis->new(unix => 1, ordered => 1);
     my $nginx = $fake->nginx(params => 'ping=20ms');
     my ($worker) = $nginx->workers;
     my @clients = map { $nginx->new_client } 1 .. 3;
@@ -161,7 +161,7 @@ sub idle {
     my $pinged = 0;
 
     $fake = Knock::HeldRedis->new(unix => 1, auto => sub {
-        return if $_[1]{args}[0] ne 'PING';
+        return if !$_[1]{conn}{named} || $_[1]{args}[0] ne 'INFO';
         $pinged = 1;
         return '';
     });

@@ -12,7 +12,7 @@ package Knock::HeldRedis;
 #   $fake->reply($call, applied($call, 'p'));
 #   is $fake->answer($http)->{status}, 200;
 #
-# What comes before and beside (log-in, PING, FUNCTION LOAD, what is live) it
+# What comes before and beside (log-in, FUNCTION LOAD, what is live) it
 # answers by itself; calls of knock_apply too once `serve` is set.
 #
 # A call that is a transaction is one call for the test, when its EXEC has
@@ -52,6 +52,7 @@ use constant TIOCOUTQ => 0x5411;
 #   part      the same for each command of a transaction but its EXEC: what is
 #             said when it is queued
 #   late      that is said with EXEC's reply, not at once
+#   ordered   what it answers by itself waits for what is left to the test
 #   live      what knock_live says, see live()
 #   upstream  path of a real server's socket: what `auto` does not answer is
 #             handed on to it
@@ -301,6 +302,12 @@ sub reply_whole {
     $conn->{left} = [ grep { $_ != $command } @{ $conn->{left} } ];
 
     $self->write($conn, ($command->{unsaid} // '') . $octets);
+
+    # what it has answered by itself since
+
+    while (defined(($conn->{left}[0] // {})->{answer})) {
+        $self->write($conn, shift(@{ $conn->{left} })->{answer});
+    }
 }
 
 
@@ -556,11 +563,16 @@ sub _reply_to {
     } elsif ($command->{args}[0] eq 'MULTI') {
         $self->_say($conn, $reply);
 
-    } elsif (defined $whole) {
-        $self->reply_whole($command, $reply);
-
     } else {
-        $self->reply($command, $reply);
+        $reply = executed($command, $reply)
+            if $command->{runs} && !defined $whole;
+
+        if ($self->{ordered} && @{ $conn->{left} }) {
+            $command->{answer} = ($command->{unsaid} // '') . $reply;
+            push @{ $conn->{left} }, $command;
+        } else {
+            $self->reply_whole($command, $reply);
+        }
     }
 
     return $reply;
@@ -621,7 +633,7 @@ sub _queue {
     }
 
     if (@$queue > 2 && !$refused) {
-        my ($push, $call) = @$queue[1, 2];
+        my ($push, $call) = @$queue[2, 3];          # behind the gate
 
         $call{args} = $call->{args};
         $call{runs} = [ @{ $push->{args} }[2 .. $#{ $push->{args} } - 1] ];
@@ -642,9 +654,11 @@ sub default_reply {
     my ($name, $function) = @{ $command->{args} };
 
     return "+OK\r\n" if $name =~ /^(?:AUTH|SELECT|CLIENT|MULTI)$/;
-    return array() if $name eq 'EXEC';
+    return array() if $name =~ /^(?:EXEC|CONFIG)$/;
     return "+PONG\r\n" if $name eq 'PING';
     return ":0\r\n" if $name eq 'LLEN';
+    return bulk("# Memory\r\nmaxmemory:0\r\n") if $name eq 'INFO';
+    return ":1\r\n" if $name eq 'EVAL';
     return bulk('knock') if $name eq 'FUNCTION';
     return array(bulk('development')) if $function eq 'knock_environments';
     return $self->live if $function eq 'knock_live';
@@ -813,7 +827,8 @@ sub plain { return array(bulk('plain')) }
 sub executed {
     my ($call, $reply) = @_;
 
-    return array(':' . (@{ $call->{runs} } + 1) . "\r\n", $reply, "\$-1\r\n");
+    return array("*-1\r\n", ':' . (@{ $call->{runs} } + 1) . "\r\n", $reply,
+                 "\$-1\r\n");
 }
 
 
