@@ -6,7 +6,6 @@ use warnings;
 
 use Test::More;
 
-use Knock::Api;
 use Knock::Figures;
 use Knock::HeldRedis;
 use Knock::Memory qw(rss floor_growth);
@@ -20,7 +19,6 @@ some_of_a_call();
 before_the_call_goes_out();
 while_collected_for_the_next_call();
 pipelined_and_gone();
-calls_of_the_api();
 applied_exactly_once();
 nothing_piles_up();
 
@@ -495,54 +493,6 @@ sub pipelined_and_gone {
         $figures->is_quiet("pipelined and gone by $how");
     }
 
-    is_deeply [$nginx->complaints], [], 'no complaints in the log';
-}
-
-
-# A call waits for its own step, or for what it has an event's way do.
-
-sub calls_of_the_api {
-    my $fake = Knock::HeldRedis->new(unix => 1);
-    my $api = Knock::Api->start(redis => { socket => $fake->{path} });
-    my $nginx = $api->nginx;
-    my $users = '/v1/environments/development/users';
-    my @key = (Authorization => "Bearer $Knock::Api::Key");
-
-    $fake->ready;
-
-    my $figures = Knock::Figures->new($nginx, $fake);
-    my $done = array(":200\r\n", bulk("{}\n"));
-    my %replies = (
-        'a reply' => sub {
-            $fake->reply($_[0], $_[0]{args}[1] eq 'knock_apply'
-                                ? applied($_[0], 'p') : $done);
-        },
-        'an error' => sub { $fake->reply($_[0], error('ERR no')) },
-        'none'     => sub { $fake->close($_[0]{conn}) },
-    );
-
-    for my $text (post("$users/u", '', @key) =~ s/^POST/GET/r,
-                  post("$users/u", '', @key) =~ s/^POST/DELETE/r,
-                  post("$users/u", '{"a":1}', @key) =~ s/^POST/PUT/r,
-                  post("$users/bulk", '{"users":[{"id":"u"}]}', @key))
-    {
-        for my $reply (sort keys %replies) {
-            my $http = $nginx->new_client;
-            my $what = ($text =~ /^(\S+ \S+)/)[0] . ": gone; $reply";
-
-            $http->send($text);
-
-            my $call = $fake->call;
-
-            $http->reset;
-            $nginx->seen;
-            $replies{$reply}->($call);
-            $fake->ready;
-            $figures->is_quiet($what, api_requests => { 499 => 1 });
-        }
-    }
-
-    is_deeply $fake->{calls}, [], 'one that has gone asks for no more';
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }
 
