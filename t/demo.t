@@ -90,14 +90,16 @@ sub alone {
     like $said, qr/^identify\.json +\{"accepted":1,/m, 'events are taken';
     like $said, qr/^\{"id":"[0-9a-f-]{36}","trigger_id":/m, 'runs are printed';
 
-    my ($page, $key) = $said =~ m{^Page: +http://127\.0\.0\.1:$port(/\S+) .* (\w+)$}m;
+    my ($page, $key) =
+        $said =~ m{^Page: +http://127\.0\.0\.1:$port(/\S+) .* (\w+)$}m;
     my $http = Knock::Http->new($port);
 
-    is $http->get($page // '/')->{status}, 200, 'the dashboard is where it says';
+    is $http->get($page // '/')->{status}, 200, 'the dashboard is there';
     is $http->get('/v1/sources', Authorization => "Bearer $key")->{status}, 200,
        'and the API takes the key';
 
-    my ($url, $token) = $said =~ m{^Serving http://127\.0\.0\.1:$port(/\S+/(\w+))$}m;
+    my ($url, $token) =
+        $said =~ m{^Serving http://127\.0\.0\.1:$port(/\S+/(\w+))$}m;
 
     is $http->post($url, '{"type":"page"}')->{status}, 200,
        'the URL takes events';

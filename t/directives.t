@@ -162,8 +162,10 @@ sub places {
         limit_except => ['', "location / { limit_except GET { $line } }"],
     );
 
-    my $redis = $directive->{name} eq 'knock_redis' ? '' : 'knock_redis unix:/r;';
-    my @accepted = grep { understood($redis, @{ $blocks{$_} }) } sort keys %blocks;
+    my $redis = $directive->{name} eq 'knock_redis' ? ''
+                                                    : 'knock_redis unix:/r;';
+    my @accepted = grep { understood($redis, @{ $blocks{$_} }) }
+                   sort keys %blocks;
 
     is_deeply \@accepted, [ sort @{ $directive->{contexts} } ],
               'it may stand where README says, and nowhere else';

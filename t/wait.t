@@ -13,7 +13,7 @@ subtest 'one' => sub {
     wait_for('the moon', sub { 0 }, 0.1);
     ok 1, 'behind it';
 };
-ok !eval { wait_for('the sun', sub { 0 }, 0.1); 1 }, 'death where it is asked for';
+ok !eval { wait_for('the sun', sub { 0 }, 0.1); 1 }, 'death';
 is $@, "waited in vain for the sun\n", 'and what it says';
 is wait_for('this', sub { 7 }), 7, 'no wait in vain';
 _EOT_
@@ -24,7 +24,8 @@ like $said, qr/^    ok 2 - behind it$/m, 'the test behind it runs';
 like $said, qr/^not ok 1 - one$/m, 'and that it was in has failed';
 like $said, qr/^ok $_ /m, "test $_ behind that runs" for 2 .. 4;
 
-$said = run(join '', map { "wait_for('star $_', sub { 0 }, 0.1);\n" } 1 .. 5);
+$said = run(join '', map { "wait_for('star $_', sub { 0 }, 0.1);\n" }
+                     1 .. 5);
 
 is_deeply [$said =~ /^(?!#).*in vain for (star \d)/mg], [map { "star $_" } 1 .. 4],
           'a file that waits in vain again and again ends';
