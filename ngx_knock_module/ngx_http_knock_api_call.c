@@ -445,7 +445,7 @@ ngx_http_knock_api_answer(ngx_http_knock_api_t *api, ngx_uint_t status,
 {
     u_char              *p;
     ngx_int_t            rc;
-    knock_str_t          none = knock_null_string;
+    knock_str_t          none = knock_string("");
     ngx_http_request_t  *r;
 
     switch (ngx_http_knock_api_tell(api, status, json, etag)) {
