@@ -12,6 +12,9 @@
 
 #define NGX_HTTP_KNOCK_REDIS_GREETING_SIZE  64
 
+/* one that may write is kept waiting by CLIENT PAUSE, as in a failover */
+#define NGX_HTTP_KNOCK_REDIS_SCRIPT         "#!lua flags=no-writes\nreturn 1"
+
 
 static ngx_int_t ngx_http_knock_redis_greetings(
     ngx_http_knock_redis_node_t *node);
@@ -127,8 +130,8 @@ ngx_http_knock_redis_greetings(ngx_http_knock_redis_node_t *node)
     argv[0] = "EVAL";
     argvlen[0] = sizeof("EVAL") - 1;
 
-    argv[1] = "return 1";
-    argvlen[1] = sizeof("return 1") - 1;
+    argv[1] = NGX_HTTP_KNOCK_REDIS_SCRIPT;
+    argvlen[1] = sizeof(NGX_HTTP_KNOCK_REDIS_SCRIPT) - 1;
 
     argv[2] = "0";
     argvlen[2] = 1;

@@ -446,8 +446,11 @@ ngx_int_t ngx_http_knock_redis_ask_settings(ngx_http_knock_redis_node_t *node);
 ngx_uint_t ngx_http_knock_redis_is_denied(ngx_http_knock_redis_status_e status,
     redisReply *reply);
 
-/* whether Redis would close the connection rather than take a command */
-ngx_uint_t ngx_http_knock_redis_is_too_long(ngx_http_knock_redis_node_t *node,
+/*
+ * Answers a command with which Redis would close the connection rather than
+ * take it: NGX_OK, or NGX_DECLINED: it may be sent.
+ */
+ngx_int_t ngx_http_knock_redis_refuse_long(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd);
 
 /* logs what there is to say on something, unless it was the last said on it */

@@ -9,8 +9,6 @@
 
 static void ngx_http_knock_redis_hand_over(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd);
-static void ngx_http_knock_redis_too_long(ngx_http_knock_redis_node_t *node,
-    ngx_http_knock_redis_command_t *cmd);
 static ngx_int_t ngx_http_knock_redis_await_room(ngx_event_t *wev);
 static void ngx_http_knock_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_knock_redis_reply_timer_handler(ngx_event_t *ev);
@@ -224,8 +222,7 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
             q = ngx_queue_head(&node->waiting);
             cmd = ngx_queue_data(q, ngx_http_knock_redis_command_t, queue);
 
-            if (ngx_http_knock_redis_is_too_long(node, cmd)) {
-                ngx_http_knock_redis_too_long(node, cmd);
+            if (ngx_http_knock_redis_refuse_long(node, cmd) == NGX_OK) {
                 continue;
             }
 
@@ -276,20 +273,6 @@ ngx_http_knock_redis_write(ngx_http_knock_redis_node_t *node)
     if (ngx_http_knock_redis_await_room(c->write) != NGX_OK) {
         ngx_http_knock_redis_fail(node, 0, "no event for the connection");
     }
-}
-
-
-static void
-ngx_http_knock_redis_too_long(ngx_http_knock_redis_node_t *node,
-    ngx_http_knock_redis_command_t *cmd)
-{
-    ngx_str_t  why;
-
-    ngx_str_set(&why, "it is longer than Redis takes a command: raise its "
-                "proto-max-bulk-len and client-query-buffer-limit");
-
-    ngx_http_knock_redis_done(node, cmd, NGX_HTTP_KNOCK_REDIS_TOO_LONG, NULL,
-                              &why);
 }
 
 

@@ -287,12 +287,26 @@ ngx_http_knock_redis_is_denied(ngx_http_knock_redis_status_e status,
 }
 
 
-ngx_uint_t
-ngx_http_knock_redis_is_too_long(ngx_http_knock_redis_node_t *node,
+ngx_int_t
+ngx_http_knock_redis_refuse_long(ngx_http_knock_redis_node_t *node,
     ngx_http_knock_redis_command_t *cmd)
 {
-    return (node->max_arg && cmd->longest > node->max_arg)
-           || (node->max_len && cmd->parts > 1 && cmd->len > node->max_len);
+    ngx_str_t  why;
+
+    if ((node->max_arg == 0 || cmd->longest <= node->max_arg)
+        && (node->max_len == 0 || cmd->parts == 1
+            || cmd->len <= node->max_len))
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_str_set(&why, "it is longer than Redis takes a command: raise its "
+                "proto-max-bulk-len and client-query-buffer-limit");
+
+    ngx_http_knock_redis_done(node, cmd, NGX_HTTP_KNOCK_REDIS_TOO_LONG, NULL,
+                              &why);
+
+    return NGX_OK;
 }
 
 

@@ -518,7 +518,7 @@ ngx_http_knock_redis_internal(ngx_http_knock_redis_node_t *node,
 
 
 void
-ngx_http_knock_redis_ponged(void *data, ngx_http_knock_redis_status_e status,
+ngx_http_knock_redis_ignored(void *data, ngx_http_knock_redis_status_e status,
     redisReply *reply, ngx_str_t *why)
 {
     check(0);

@@ -446,7 +446,7 @@ sub greeting_first {
                ['CLIENT', 'SETNAME', "knock-$worker"], ['INFO', 'memory'],
                ['CONFIG', 'GET', 'proto-max-bulk-len',
                 'client-query-buffer-limit'],
-               ['EVAL', 'return 1', 0], ['MULTI'], ['EXEC']],
+               ['EVAL', "#!lua flags=no-writes\nreturn 1", 0], ['MULTI'], ['EXEC']],
               'the log-in, in one flight and alone';
 
     # one by one: no command slips in between

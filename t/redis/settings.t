@@ -24,6 +24,7 @@ limits();
 limits_of_a_transaction();
 limits_that_are_not_told($_) for qw(unix TCP);
 scripts();
+paused();
 
 done_testing;
 
@@ -387,5 +388,22 @@ sub scripts {
     is $fake->ask($http, post('/in/dev', event('a')))->{status}, 200,
        'until it passes';
     ok !$conn->{closed}, 'over the same one';
+    is_deeply [$nginx->complaints], [], 'no complaints in the log';
+}
+
+
+# In a failover by hand writes are kept waiting: the log-in writes nothing.
+
+sub paused {
+    my ($server, $redis) = server();
+
+    is_served(start($server), 'the library is there');
+    $redis->command(qw(CLIENT PAUSE 60000 WRITE));
+
+    my $nginx = start($server);
+
+    is $nginx->post('/in/unknown', event('a'))->{status}, 404,
+       'CLIENT PAUSE WRITE: let in, and what is live is read';
+    $redis->command(qw(CLIENT UNPAUSE));
     is_deeply [$nginx->complaints], [], 'no complaints in the log';
 }

@@ -878,9 +878,15 @@ sub multi_taken {
     }
 
     ok unavailable($_->answer), 'MULTI is taken: 503' for @clients;
+
+    # Redis notices a little later that the connection is gone
+
+    wait_for('the consumer, and nobody else, to wait', sub {
+        redis(qw(INFO clients)) =~ /blocked_clients:1\b/;
+    });
     is contents(), $before, 'MULTI is taken: nothing was applied';
-    like redis(qw(INFO clients)), qr/blocked_clients:1\b/,
-         'MULTI is taken: who waits for a run still does, and nobody else';
+    is redis(qw(LLEN knock:{development}:mine)), 1,
+       'MULTI is taken: who waits for a run has got none';
     like $nginx->log_text,
          qr/is away: MULTI was refused, by "NOPERM .*ACL SETUSER/,
          'MULTI is taken: the log says what to do';
