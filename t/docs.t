@@ -44,4 +44,15 @@ my $readme = slurp('README.md');
 same('directives', [ $module =~ /ngx_string\("(knock_\w+)"\),\n\s+NGX_/g ],
      [ $readme =~ /^#+ `?(knock_\w+)`?$/mg ]);
 
+my $events = slurp('ngx_knock_module/knock_event.h');
+my ($notes) = $events =~ /define KNOCK_EVENT_NOTES\(X\)(.*?)\n\n/s;
+my ($told) = slurp('docs/api.md') =~ /^\| note \| .*\n\|.*\n((?:\|.*\n)+)/m;
+my ($enum) = slurp('docs/openapi.yaml') =~ /^    Note:\n(.*?)^    \w/ms;
+
+my @coded = $notes =~ /"(\w+)"/g;
+
+same('notes', \@coded, [ $told =~ /^\| `(\w+)` /mg ]);
+is_deeply([ $enum =~ /^      - (\w+)$/mg ], \@coded,
+          'and stand in openapi.yaml');
+
 done_testing();
