@@ -24,6 +24,7 @@
     X(METHOD_NOT_ALLOWED,    "method_not_allowed",    405)                   \
     X(LENGTH,                "body_too_large",        413)                   \
     X(BATCH_TOO_LARGE,       "batch_too_large",       413)                   \
+    X(RUNS_TOO_LARGE,        "runs_too_large",        413)                   \
     X(UNSUPPORTED_MEDIA,     "unsupported_media_type", 415)                  \
     X(UNSUPPORTED_ENCODING,  "unsupported_encoding",  415)                   \
     X(INTERNAL,              "internal_error",        500)                   \

@@ -1,6 +1,7 @@
 
 #include "knock_event.h"
 #include "knock_limits.h"
+#include "knock_time.h"
 
 
 /* the members of an event's root that are looked at, the shortest first */
@@ -24,6 +25,9 @@ enum {
 
 #define KNOCK_EVENT_TRACK_PREFIX  "track/"
 
+#define knock_event_add_note(event, note)                                    \
+    (event)->notes |= 1u << KNOCK_NOTE_##note
+
 
 static void knock_event_members(const knock_json_t *root,
     const knock_json_t **members);
@@ -35,8 +39,10 @@ static int knock_event_message_id(knock_arena_t *arena, const knock_json_t *v,
     knock_event_t *event, knock_error_t *err);
 static int knock_event_identify(knock_arena_t *arena,
     const knock_json_t **members, knock_event_t *event, knock_error_t *err);
-static int knock_event_object(const knock_json_t *v, const char *name,
-    const knock_json_t **object, knock_error_t *err);
+static int knock_event_map(const knock_json_t *v, const char *name,
+    knock_event_t *event, const knock_json_t **map, knock_error_t *err);
+static int knock_event_timestamp(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err);
 static int knock_event_has_control(const knock_str_t *str);
 
 
@@ -76,6 +82,18 @@ static const knock_str_t  knock_event_types[] = {
     (sizeof(knock_event_types) / sizeof(knock_event_types[0]))
 
 
+/* the same, whose "properties" are what an event of the type has to say */
+
+static const uint8_t  knock_event_properties[] = { 1, 0, 1, 1, 0, 0 };
+
+
+static const char  *knock_event_note_codes[KNOCK_NOTES] = {
+#define KNOCK_EVENT_NOTE_CODE(name, code)  code,
+    KNOCK_EVENT_NOTES(KNOCK_EVENT_NOTE_CODE)
+#undef KNOCK_EVENT_NOTE_CODE
+};
+
+
 int
 knock_event_read(knock_arena_t *arena, const knock_json_t *root,
     knock_event_t *event, knock_error_t *err)
@@ -107,33 +125,30 @@ knock_event_read(knock_arena_t *arena, const knock_json_t *root,
         return KNOCK_ERROR;
     }
 
-    if (knock_event_object(members[KNOCK_EVENT_F_PROPERTIES], "properties",
-                           &event->properties, err)
-        != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
+    v = members[KNOCK_EVENT_F_PROPERTIES];
 
-    if (knock_event_object(members[KNOCK_EVENT_F_TRAITS], "traits",
-                           &event->traits, err)
-        != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    if (event->type == KNOCK_EVENT_IDENTIFY) {
-        if (knock_event_identify(arena, members, event, err) != KNOCK_OK) {
+    if (knock_event_properties[event->type]) {
+        if (knock_event_map(v, "properties", event, &event->properties, err)
+            != KNOCK_OK)
+        {
             return KNOCK_ERROR;
         }
 
-    } else {
-        event->traits = NULL;
+    } else if (v && v->type == KNOCK_JSON_OBJECT) {
+        event->properties = v;
     }
 
-    v = members[KNOCK_EVENT_F_TIMESTAMP];
+    if (event->type == KNOCK_EVENT_IDENTIFY
+        && knock_event_identify(arena, members, event, err) != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
 
-    if (v && v->type == KNOCK_JSON_STRING) {
-        event->timestamp = v;
+    if (knock_event_timestamp(arena, members[KNOCK_EVENT_F_TIMESTAMP], event,
+                              err)
+        != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
     }
 
     return knock_event_message_id(arena, members[KNOCK_EVENT_F_MESSAGE_ID],
@@ -241,13 +256,16 @@ knock_event_track_key(knock_arena_t *arena, const knock_json_t *v,
                                "of its event");
     }
 
-    if (v->type != KNOCK_JSON_STRING) {
+    if (v->type == KNOCK_JSON_NUMBER) {
+        name = knock_json_text(v);
+        knock_event_add_note(event, NAME);
+
+    } else if (v->type != KNOCK_JSON_STRING) {
         return knock_error_set(err, KNOCK_E_INVALID_EVENT,
                                "\"event\" must be a string, the name of the "
                                "event");
-    }
 
-    if (knock_json_string(arena, v, &name) != KNOCK_OK) {
+    } else if (knock_json_string(arena, v, &name) != KNOCK_OK) {
         return knock_error_memory(err);
     }
 
@@ -282,15 +300,22 @@ knock_event_message_id(knock_arena_t *arena, const knock_json_t *v,
     size_t       i, chars;
     knock_str_t  str;
 
-    /* a character takes up to two escapes, a surrogate pair */
-
-    if (v == NULL || v->type != KNOCK_JSON_STRING
-        || v->len - 2 > KNOCK_MAX_MESSAGE_ID * 2 * KNOCK_EVENT_MAX_ESCAPE)
-    {
+    if (v == NULL || v->type == KNOCK_JSON_NULL) {
         return KNOCK_OK;
     }
 
-    if (knock_json_string(arena, v, &str) != KNOCK_OK) {
+    str.len = 0;
+
+    if (v->type == KNOCK_JSON_NUMBER) {
+        str = knock_json_text(v);
+
+    } else if (v->type == KNOCK_JSON_STRING
+
+        /* a character takes up to two escapes, a surrogate pair */
+
+        && v->len - 2 <= KNOCK_MAX_MESSAGE_ID * 2 * KNOCK_EVENT_MAX_ESCAPE
+        && knock_json_string(arena, v, &str) != KNOCK_OK)
+    {
         return knock_error_memory(err);
     }
 
@@ -302,20 +327,32 @@ knock_event_message_id(knock_arena_t *arena, const knock_json_t *v,
         }
     }
 
-    if (chars > 0 && chars <= KNOCK_MAX_MESSAGE_ID) {
-        event->message_id = str;
+    if (chars == 0 || chars > KNOCK_MAX_MESSAGE_ID) {
+        knock_event_add_note(event, NO_MESSAGE);
+        return KNOCK_OK;
+    }
+
+    event->message_id = str;
+
+    if (v->type == KNOCK_JSON_NUMBER) {
+        knock_event_add_note(event, MESSAGE_ID);
     }
 
     return KNOCK_OK;
 }
 
 
+/*
+ * Empty traits are none.  What stands in "context" is looked at only where it
+ * has to serve instead, and may be anything where it does not have to.
+ */
+
 static int
 knock_event_identify(knock_arena_t *arena, const knock_json_t **members,
     knock_event_t *event, knock_error_t *err)
 {
     int                  rc;
-    const knock_json_t  *v;
+    const knock_json_t  *v, *context;
 
     v = members[KNOCK_EVENT_F_USER_ID];
 
@@ -327,28 +364,48 @@ knock_event_identify(knock_arena_t *arena, const knock_json_t **members,
         }
 
         if (rc == KNOCK_DECLINED) {
-            return knock_error_set(err, KNOCK_E_INVALID_EVENT,
-                                   "\"userId\" must be a string or an integer "
-                                   "of 1 to %d bytes without control "
-                                   "characters", KNOCK_MAX_ID);
+            knock_event_add_note(event, USER_ID);
         }
     }
 
-    if (event->traits) {
+    v = members[KNOCK_EVENT_F_TRAITS];
+
+    if (knock_event_map(v, "traits", event, &event->traits, err) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    if (event->traits && event->traits->count) {
         return KNOCK_OK;
     }
 
-    v = knock_json_get(members[KNOCK_EVENT_F_CONTEXT], "traits");
+    context = knock_json_get(members[KNOCK_EVENT_F_CONTEXT], "traits");
 
-    return knock_event_object(v, "context.traits", &event->traits, err);
+    if (v == NULL || v->type == KNOCK_JSON_NULL) {
+        return knock_event_map(context, "context.traits", event,
+                               &event->traits, err);
+    }
+
+    if (context && context->type == KNOCK_JSON_OBJECT && context->count) {
+        event->traits = context;
+        knock_event_add_note(event, CONTEXT);
+    }
+
+    return KNOCK_OK;
 }
 
 
+/* an empty array is what PHP makes of an empty map */
+
 static int
-knock_event_object(const knock_json_t *v, const char *name,
-    const knock_json_t **object, knock_error_t *err)
+knock_event_map(const knock_json_t *v, const char *name, knock_event_t *event,
+    const knock_json_t **map, knock_error_t *err)
 {
     if (v == NULL || v->type == KNOCK_JSON_NULL) {
+        return KNOCK_OK;
+    }
+
+    if (v->type == KNOCK_JSON_ARRAY && v->count == 0) {
+        knock_event_add_note(event, ARRAY);
         return KNOCK_OK;
     }
 
@@ -357,9 +414,82 @@ knock_event_object(const knock_json_t *v, const char *name,
                                "\"%s\" must be an object or null", name);
     }
 
-    *object = v;
+    *map = v;
 
     return KNOCK_OK;
+}
+
+
+/* a time that is a number is handed on as it would be written */
+
+static int
+knock_event_timestamp(knock_arena_t *arena, const knock_json_t *v,
+    knock_event_t *event, knock_error_t *err)
+{
+    uint64_t       ms;
+    knock_str_t    number;
+    knock_json_t  *time;
+
+    if (v == NULL || v->type == KNOCK_JSON_NULL) {
+        return KNOCK_OK;
+    }
+
+    if (v->type == KNOCK_JSON_STRING) {
+        event->timestamp = v;
+        return KNOCK_OK;
+    }
+
+    number = knock_json_text(v);
+
+    if (v->type != KNOCK_JSON_NUMBER
+        || knock_time_number(&number, &ms) != KNOCK_OK)
+    {
+        knock_event_add_note(event, NO_TIME);
+        return KNOCK_OK;
+    }
+
+    time = knock_arena_calloc(arena, 1, sizeof(knock_json_t)
+                                        + KNOCK_TIME_LEN + 2);
+    if (time == NULL) {
+        return knock_error_memory(err);
+    }
+
+    time->type = KNOCK_JSON_STRING;
+    time->span = 1;
+    time->len = KNOCK_TIME_LEN + 2;
+    time->data = (unsigned char *) (time + 1);
+
+    time->data[0] = '"';
+    knock_time_format(ms, time->data + 1);
+    time->data[KNOCK_TIME_LEN + 1] = '"';
+
+    event->timestamp = time;
+    knock_event_add_note(event, TIMESTAMP);
+
+    return KNOCK_OK;
+}
+
+
+void
+knock_event_note_replaced(knock_event_t *event)
+{
+    const knock_json_t  *v, *end;
+
+    end = knock_json_next(event->root);
+
+    for (v = event->root; v < end; v++) {
+        if (v->type == KNOCK_JSON_STRING && v->escaped & KNOCK_JSON_REPLACED) {
+            knock_event_add_note(event, SURROGATE);
+            return;
+        }
+    }
+}
+
+
+const char *
+knock_event_note(knock_event_note_e note)
+{
+    return knock_event_note_codes[note];
 }
 
 

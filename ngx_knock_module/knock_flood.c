@@ -1,16 +1,20 @@
 
+/*
+ * A string is told from others by Lua's hash and half of ours, which is
+ * seeded; these stand in a table of open addressing that is at most half full.
+ * Chains are only counted.  There are as many as strings, as in Lua's table.
+ */
+
 #include "knock_flood.h"
+#include "knock_map.h"
 
 
-struct knock_flood_string_s {
-    knock_flood_string_t  *next;
-    knock_str_t            str;
-    uint32_t               hash;
-};
+#define KNOCK_FLOOD_SLOTS  4096
 
 
-static int knock_flood_object(knock_flood_t *flood, const knock_json_t *object);
-static int knock_flood_string(knock_flood_t *flood, const knock_str_t *str);
+static int knock_flood_grow(knock_flood_t *flood);
+static void knock_flood_count(knock_flood_t *flood, uint64_t print);
+static uint64_t *knock_flood_slot(const knock_flood_t *flood, uint64_t print);
 static uint32_t knock_flood_hash(const knock_str_t *str);
 
 
@@ -24,125 +28,108 @@ knock_flood_init(knock_flood_t *flood, knock_arena_t *arena)
 
 
 int
-knock_flood_event(knock_flood_t *flood, const knock_event_t *event,
-    knock_error_t *err)
+knock_flood_expect(knock_flood_t *flood, size_t n)
 {
-    int                  rc;
-    const knock_json_t  *v, *end;
+    flood->seen += n;
 
-    flood->seen += event->root->span;
-
-    if (flood->seen <= KNOCK_FLOOD_FREE) {
-        return KNOCK_OK;
-    }
-
-    if (flood->chains == NULL) {
-        flood->chains = knock_arena_calloc(flood->arena, KNOCK_FLOOD_CHAINS,
-                                           sizeof(knock_flood_string_t *));
-        if (flood->chains == NULL) {
-            return knock_error_memory(err);
-        }
-    }
-
-    end = knock_json_next(event->root);
-
-    for (v = event->root; v < end; v++) {
-
-        if (v->type != KNOCK_JSON_OBJECT
-            || (v != event->traits && knock_json_get(v, "id") == NULL))
-        {
-            continue;
-        }
-
-        rc = knock_flood_object(flood, v);
-
-        if (rc == KNOCK_ERROR) {
-            return knock_error_memory(err);
-        }
-
-        if (rc == KNOCK_DECLINED) {
-            return knock_error_set(err, KNOCK_E_INVALID_EVENT,
-                                   "names or values of fields were chosen to "
-                                   "collide in a hash table of Redis: send "
-                                   "them in smaller batches if they were not");
-        }
-    }
-
-    return KNOCK_OK;
+    return flood->seen > KNOCK_FLOOD_FREE;
 }
 
 
-static int
-knock_flood_object(knock_flood_t *flood, const knock_json_t *object)
-{
-    int                  rc;
-    size_t               n;
-    knock_str_t          str;
-    const knock_json_t  *key, *value;
-
-    key = knock_json_first(object);
-
-    for (n = object->count; n; n--, key = knock_json_next(value)) {
-
-        value = knock_json_next(key);
-
-        if (knock_json_string(flood->arena, key, &str) != KNOCK_OK) {
-            return KNOCK_ERROR;
-        }
-
-        rc = knock_flood_string(flood, &str);
-
-        if (rc == KNOCK_OK) {
-            str = knock_json_text(value);
-            rc = knock_flood_string(flood, &str);
-        }
-
-        if (rc != KNOCK_OK) {
-            return rc;
-        }
-    }
-
-    return KNOCK_OK;
-}
-
-
-static int
+int
 knock_flood_string(knock_flood_t *flood, const knock_str_t *str)
 {
-    size_t                  n;
-    uint32_t                hash;
-    knock_flood_string_t  **chain, *s;
+    uint32_t  hash;
+    uint64_t  print, *slot;
 
-    if (str->len > KNOCK_FLOOD_LONGEST) {
-        return KNOCK_OK;
-    }
-
-    hash = knock_flood_hash(str);
-    chain = &flood->chains[hash % KNOCK_FLOOD_CHAINS];
-
-    for (n = 0, s = *chain; s; s = s->next, n++) {
-        if (s->hash == hash && knock_str_eq(&s->str, str)) {
-            return KNOCK_OK;
-        }
-    }
-
-    if (n >= KNOCK_FLOOD_CHAIN + 4 * (flood->n / KNOCK_FLOOD_CHAINS)) {
-        return KNOCK_DECLINED;
-    }
-
-    s = knock_arena_alloc(flood->arena, sizeof(knock_flood_string_t));
-    if (s == NULL) {
+    if (flood->n == flood->nslots / 2 && knock_flood_grow(flood) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    s->str = *str;
-    s->hash = hash;
-    s->next = *chain;
+    hash = knock_flood_hash(str);
 
-    *chain = s;
+    /* none is 0, which a free slot is */
+
+    print = (knock_map_hash(str) | 1) << 32 | hash;
+    slot = knock_flood_slot(flood, print);
+
+    if (*slot) {
+        return KNOCK_OK;
+    }
+
+    if (flood->chains[hash & (flood->nchains - 1)] >= KNOCK_FLOOD_CHAIN) {
+        return KNOCK_DECLINED;
+    }
+
+    *slot = print;
     flood->n++;
 
+    knock_flood_count(flood, print);
+
     return KNOCK_OK;
+}
+
+
+/* where there are more chains each is cut in two: they are counted anew */
+
+static int
+knock_flood_grow(knock_flood_t *flood)
+{
+    size_t     i, n;
+    uint64_t  *slots;
+
+    n = flood->nslots;
+    slots = flood->slots;
+
+    flood->nslots = n ? 2 * n : KNOCK_FLOOD_SLOTS;
+    flood->nchains = KNOCK_FLOOD_CHAINS;
+
+    if (flood->nchains < flood->nslots / 2) {
+        flood->nchains = flood->nslots / 2;
+    }
+
+    flood->chains = knock_arena_calloc(flood->arena, flood->nchains, 1);
+    flood->slots = knock_arena_calloc(flood->arena, flood->nslots,
+                                      sizeof(uint64_t));
+
+    if (flood->chains == NULL || flood->slots == NULL) {
+        return KNOCK_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (slots[i]) {
+            *knock_flood_slot(flood, slots[i]) = slots[i];
+            knock_flood_count(flood, slots[i]);
+        }
+    }
+
+    return KNOCK_OK;
+}
+
+
+static void
+knock_flood_count(knock_flood_t *flood, uint64_t print)
+{
+    flood->chains[print & (flood->nchains - 1)]++;
+}
+
+
+/* the slot of a string, or the free one where it would go: by our hash */
+
+static uint64_t *
+knock_flood_slot(const knock_flood_t *flood, uint64_t print)
+{
+    size_t  i, mask;
+
+    mask = flood->nslots - 1;
+
+    for (i = print >> 33 & mask; flood->slots[i] && flood->slots[i] != print;
+         i = (i + 1) & mask)
+    {
+        /* void */
+    }
+
+    return &flood->slots[i];
 }
 
 

@@ -27,8 +27,15 @@ typedef enum {
     KNOCK_JSON_NUMBER,
     KNOCK_JSON_STRING,
     KNOCK_JSON_ARRAY,
-    KNOCK_JSON_OBJECT
+    KNOCK_JSON_OBJECT,
+    KNOCK_JSON_BAD              /* an element of a batch: knock_json_why() */
 } knock_json_type_e;
+
+
+/* what may be told of a string */
+
+#define KNOCK_JSON_ESCAPED   1  /* it has a backslash */
+#define KNOCK_JSON_REPLACED  2  /* a lone surrogate's escape is now \ufffd */
 
 
 typedef struct {
@@ -37,8 +44,17 @@ typedef struct {
     uint32_t        span;       /* tokens of the value, itself included */
     uint32_t        count;      /* elements of an array, members of an object */
     uint8_t         type;       /* knock_json_type_e */
-    uint8_t         escaped;    /* a string with a backslash in it */
+    uint8_t         escaped;    /* of a string: 0, or the above */
 } knock_json_t;
+
+
+/* what a body of events is read as */
+
+typedef struct {
+    knock_json_t   *root;
+    unsigned        loose:1;    /* it is no value of its own */
+    unsigned        replaced:1; /* some strings are KNOCK_JSON_REPLACED */
+} knock_json_batch_t;
 
 
 /*
@@ -57,6 +73,26 @@ typedef struct {
  */
 int knock_json_parse(knock_arena_t *arena, const knock_str_t *text,
     size_t max_depth, knock_json_t **root, knock_error_t *err);
+
+/*
+ * Reads what senders made less strictly.  The escape of a lone surrogate is
+ * replaced by \ufffd; the tokens may point into a copy of the text for it.
+ * The root may be a batch, an array or an object with an array `member`: an
+ * element of that which is refused by itself becomes KNOCK_JSON_BAD, where its
+ * end can be told by its strings and brackets.  Each element may nest as deep
+ * as the text.  Only what the others cannot be told without is refused as a
+ * whole.  Linear, as the above.
+ *
+ * Where batch->loose is set the text is not taken as one value: `member` NULL
+ * then says why.
+ */
+int knock_json_parse_batch(knock_arena_t *arena, const knock_str_t *text,
+    size_t max_depth, const knock_str_t *member, knock_json_batch_t *batch,
+    knock_error_t *err);
+
+/* fills the error of an element that is bad; always KNOCK_ERROR */
+int knock_json_why(const knock_str_t *text, const knock_json_t *bad,
+    size_t max_depth, knock_error_t *err);
 
 /*
  * The value of the last member named `key` (decoded bytes, case-sensitive)

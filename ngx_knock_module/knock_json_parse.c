@@ -4,12 +4,9 @@
  * span of its token holds the index of the one around it.
  */
 
-#include <stdio.h>
 #include "knock_json_scan.h"
 #include "knock_limits.h"
 
-
-#define KNOCK_JSON_TOP  UINT32_MAX  /* what is around the root */
 
 #define knock_json_set_type(token, t)                                        \
     (token)->type = (uint8_t) (t); (token)->escaped = 0
@@ -17,17 +14,16 @@
 #define knock_json_bytes(from, to)                                           \
     ((size_t) ((to) - (from)) * sizeof(knock_json_t))
 
-#define knock_json_text_of(limit)  knock_json_quote(limit)
-#define knock_json_quote(limit)    #limit
 
-
+static int knock_json_start(knock_json_parser_t *ps, const knock_str_t *text,
+    knock_error_t *err);
 static int knock_json_run(knock_json_parser_t *ps);
 static inline unsigned char *knock_json_key(knock_json_parser_t *ps,
     unsigned char *p);
 static inline unsigned char *knock_json_open(knock_json_parser_t *ps,
     unsigned char *p, knock_json_t *token, knock_json_type_e type);
-static unsigned char *knock_json_too_deep(knock_json_parser_t *ps,
-    unsigned char *p);
+static int knock_json_too_deep(knock_json_parser_t *ps, unsigned char *p);
+static unsigned char *knock_json_recover(knock_json_parser_t *ps);
 static inline unsigned char *knock_json_follow(knock_json_parser_t *ps,
     unsigned char *p);
 static inline knock_json_t *knock_json_push(knock_json_parser_t *ps,
@@ -77,8 +73,58 @@ int
 knock_json_parse(knock_arena_t *arena, const knock_str_t *text,
     size_t max_depth, knock_json_t **root, knock_error_t *err)
 {
-    size_t               cap;
     knock_json_parser_t  ps;
+
+    memset(&ps, 0, sizeof(knock_json_parser_t));
+
+    ps.arena = arena;
+    ps.max_depth = max_depth;
+
+    if (knock_json_start(&ps, text, err) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    *root = ps.tokens;
+
+    return KNOCK_OK;
+}
+
+
+int
+knock_json_parse_batch(knock_arena_t *arena, const knock_str_t *text,
+    size_t max_depth, const knock_str_t *member, knock_json_batch_t *batch,
+    knock_error_t *err)
+{
+    knock_json_parser_t  ps;
+
+    memset(&ps, 0, sizeof(knock_json_parser_t));
+
+    ps.arena = arena;
+    ps.max_depth = max_depth;
+    ps.member = member;
+    ps.lone = 1;
+
+    if (knock_json_start(&ps, text, err) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    if (ps.replaced && knock_json_replace(&ps) != KNOCK_OK) {
+        return knock_error_memory(err);
+    }
+
+    batch->root = ps.tokens;
+    batch->loose = ps.loose;
+    batch->replaced = ps.replaced;
+
+    return KNOCK_OK;
+}
+
+
+static int
+knock_json_start(knock_json_parser_t *ps, const knock_str_t *text,
+    knock_error_t *err)
+{
+    size_t  cap;
 
     if (text->len > UINT32_MAX) {
         return knock_error_set(err, KNOCK_E_INVALID_JSON,
@@ -97,16 +143,11 @@ knock_json_parse(knock_arena_t *arena, const knock_str_t *text,
                                "order mark");
     }
 
-    ps.arena = arena;
-    ps.err = err;
-    ps.start = text->data;
-    ps.end = text->data + text->len;
-    ps.fence = (text->len < 16) ? ps.start : ps.end - 15;
-    ps.depth = 0;
-    ps.max_depth = max_depth;
-    ps.type = 0;
-    ps.index = KNOCK_JSON_TOP;
-    ps.open = NULL;
+    ps->start = text->data;
+    ps->end = text->data + text->len;
+    ps->fence = (text->len < 16) ? ps->start : ps->end - 15;
+    ps->index = KNOCK_JSON_TOP;
+    ps->batch = KNOCK_JSON_TOP;
 
     cap = text->len / 8 + 16;
 
@@ -114,21 +155,26 @@ knock_json_parse(knock_arena_t *arena, const knock_str_t *text,
         cap = KNOCK_MAX_VALUES;
     }
 
-    ps.tokens = knock_arena_alloc(arena, cap * sizeof(knock_json_t));
-    if (ps.tokens == NULL) {
+    ps->tokens = knock_arena_alloc(ps->arena, cap * sizeof(knock_json_t));
+    if (ps->tokens == NULL) {
         return knock_error_memory(err);
     }
 
-    ps.next = ps.tokens;
-    ps.last = ps.tokens + cap;
+    ps->next = ps->tokens;
+    ps->last = ps->tokens + cap;
 
-    if (knock_json_run(&ps) != KNOCK_OK) {
-        return KNOCK_ERROR;
+    if (knock_json_run(ps) != KNOCK_OK) {
+        return knock_json_say(text, (size_t) (ps->at - ps->start), ps->fault,
+                              ps->max_depth, err);
     }
 
-    *root = knock_arena_realloc(arena, ps.tokens,
-                                knock_json_bytes(ps.tokens, ps.last),
-                                knock_json_bytes(ps.tokens, ps.next));
+    cap = (size_t) (ps->next - ps->tokens);
+
+    ps->tokens = knock_arena_realloc(ps->arena, ps->tokens,
+                                     knock_json_bytes(ps->tokens, ps->last),
+                                     knock_json_bytes(ps->tokens, ps->next));
+    ps->next = ps->tokens + cap;
+
     return KNOCK_OK;
 }
 
@@ -149,7 +195,7 @@ knock_json_run(knock_json_parser_t *ps)
         if (ps->type == KNOCK_JSON_OBJECT) {
             p = knock_json_key(ps, p);
             if (knock_json_unlikely(p == NULL)) {
-                return KNOCK_ERROR;
+                goto next;
             }
         }
 
@@ -172,6 +218,10 @@ knock_json_run(knock_json_parser_t *ps)
             }
 
         } else if (c == '[') {
+            if (ps->depth < 2 && ps->member) {
+                knock_json_begin_batch(ps, token);
+            }
+
             p = knock_json_open(ps, p, token, KNOCK_JSON_ARRAY);
 
             if (p != NULL && knock_json_ahead(ps, &p) != ']') {
@@ -186,13 +236,17 @@ knock_json_run(knock_json_parser_t *ps)
             p = knock_json_scan_literal(ps, p, token);
         }
 
-        if (knock_json_unlikely(p == NULL)) {
-            return KNOCK_ERROR;
+        if (knock_json_likely(p != NULL)) {
+            p = knock_json_follow(ps, p);
         }
 
-        p = knock_json_follow(ps, p);
+    next:
+
         if (knock_json_unlikely(p == NULL)) {
-            return KNOCK_ERROR;
+            p = knock_json_recover(ps);
+            if (p == NULL) {
+                return KNOCK_ERROR;
+            }
         }
 
         if (ps->type == 0) {
@@ -201,7 +255,7 @@ knock_json_run(knock_json_parser_t *ps)
     }
 
     if (p != ps->end) {
-        (void) knock_json_expected(ps, p, "the end of the text");
+        (void) knock_json_refuse(ps, p, KNOCK_JSON_NO_END);
         return KNOCK_ERROR;
     }
 
@@ -215,8 +269,10 @@ static inline unsigned char *
 knock_json_open(knock_json_parser_t *ps, unsigned char *p,
     knock_json_t *token, knock_json_type_e type)
 {
-    if (ps->depth == ps->max_depth) {
-        return knock_json_too_deep(ps, p);
+    if (knock_json_unlikely(ps->depth >= ps->max_depth)
+        && knock_json_too_deep(ps, p))
+    {
+        return NULL;
     }
 
     ps->depth++;
@@ -231,15 +287,40 @@ knock_json_open(knock_json_parser_t *ps, unsigned char *p,
 }
 
 
-static unsigned char * knock_json_cold
+/* the levels around an event of a batch are none of its own */
+
+static int knock_json_slow
 knock_json_too_deep(knock_json_parser_t *ps, unsigned char *p)
 {
-    char  why[96];
+    if (ps->depth == ps->max_depth + ps->more) {
+        (void) knock_json_refuse(ps, p, KNOCK_JSON_DEPTH);
+        return 1;
+    }
 
-    (void) snprintf(why, sizeof(why), "arrays and objects are nested deeper "
-                    "than the limit of %zu levels", ps->max_depth);
+    ps->loose = 1;
 
-    return knock_json_refuse(ps, p, why);
+    return 0;
+}
+
+
+/* goes on behind what was refused, as knock_json_follow() */
+
+static unsigned char * knock_json_cold
+knock_json_recover(knock_json_parser_t *ps)
+{
+    unsigned char  *p;
+
+    do {
+        p = knock_json_pass_over(ps);
+        if (p == NULL) {
+            return NULL;
+        }
+
+        p = knock_json_follow(ps, p);
+
+    } while (p == NULL);
+
+    return p;
 }
 
 
@@ -251,7 +332,7 @@ knock_json_key(knock_json_parser_t *ps, unsigned char *p)
     knock_json_t  *token;
 
     if (knock_json_unlikely(!knock_json_sees(ps, &p, '"'))) {
-        return knock_json_expected(ps, p, "a key in double quotes");
+        return knock_json_refuse(ps, p, KNOCK_JSON_NO_KEY);
     }
 
     token = knock_json_push(ps, p);
@@ -265,7 +346,7 @@ knock_json_key(knock_json_parser_t *ps, unsigned char *p)
     }
 
     if (knock_json_unlikely(!knock_json_sees(ps, &p, ':'))) {
-        return knock_json_expected(ps, p, "':'");
+        return knock_json_refuse(ps, p, KNOCK_JSON_NO_COLON);
     }
 
     return p + 1;
@@ -301,11 +382,11 @@ knock_json_follow(knock_json_parser_t *ps, unsigned char *p)
         if (ps->type == KNOCK_JSON_OBJECT) {
 
             if (c != '}') {
-                return knock_json_expected(ps, p, "',' or '}'");
+                return knock_json_refuse(ps, p, KNOCK_JSON_NO_BRACE);
             }
 
         } else if (c != ']') {
-            return knock_json_expected(ps, p, "',' or ']'");
+            return knock_json_refuse(ps, p, KNOCK_JSON_NO_BRACKET);
         }
 
         p++;
@@ -357,9 +438,7 @@ knock_json_grow(knock_json_parser_t *ps, unsigned char *p)
     n = (size_t) (ps->last - ps->tokens);
 
     if (n == KNOCK_MAX_VALUES) {
-        (void) knock_json_refuse(ps, p, "the text has more than "
-                                 knock_json_text_of(KNOCK_MAX_VALUES)
-                                 " values and keys");
+        (void) knock_json_refuse(ps, p, KNOCK_JSON_VALUES);
         return KNOCK_ERROR;
     }
 
@@ -369,7 +448,8 @@ knock_json_grow(knock_json_parser_t *ps, unsigned char *p)
                                  n * sizeof(knock_json_t),
                                  cap * sizeof(knock_json_t));
     if (tokens == NULL) {
-        return knock_error_memory(ps->err);
+        (void) knock_json_refuse(ps, p, KNOCK_JSON_MEMORY);
+        return KNOCK_ERROR;
     }
 
     ps->tokens = tokens;
@@ -435,8 +515,7 @@ knock_json_scan_number(knock_json_parser_t *ps, unsigned char *p,
     p = knock_json_scan_digits(ps, p);
 
     if (p != NULL && zero != NULL && p - zero > 1) {
-        return knock_json_refuse(ps, zero, "a number must not start with 0 "
-                                 "followed by digits");
+        return knock_json_refuse(ps, zero, KNOCK_JSON_ZERO);
     }
 
     if (p != NULL && knock_json_peek(ps, p) == '.') {
@@ -473,7 +552,7 @@ knock_json_scan_digits(knock_json_parser_t *ps, unsigned char *p)
         /* void */
     }
 
-    return p > first ? p : knock_json_expected(ps, p, "a digit");
+    return p > first ? p : knock_json_refuse(ps, p, KNOCK_JSON_NO_DIGIT);
 }
 
 
@@ -501,12 +580,12 @@ knock_json_scan_literal(knock_json_parser_t *ps, unsigned char *p,
         break;
 
     default:
-        return knock_json_expected(ps, p, "a value");
+        return knock_json_refuse(ps, p, KNOCK_JSON_NO_VALUE);
     }
 
     for ( /* void */ ; *text != '\0'; text++, p++) {
         if (knock_json_peek(ps, p) != *text) {
-            return knock_json_expected(ps, p, "true, false or null");
+            return knock_json_refuse(ps, p, KNOCK_JSON_NO_LITERAL);
         }
     }
 

@@ -1,15 +1,17 @@
 
-/*
- * The strings of JSON that are more than plain ASCII: escapes and UTF-8; and
- * how the reader words what it refuses.
- */
+/* The strings of JSON that are more than plain ASCII: escapes and UTF-8. */
 
-#include <stdio.h>
 #include "knock_json_scan.h"
 
 
+#define KNOCK_JSON_REPLACEMENT  "\\ufffd"
+
+
 static unsigned char *knock_json_scan_escape(knock_json_parser_t *ps,
-    unsigned char *p);
+    unsigned char *p, knock_json_t *token);
+static int knock_json_is_pair(const unsigned char *p,
+    const unsigned char *end, uint32_t unit);
+static void knock_json_replace_string(unsigned char *p, unsigned char *end);
 static unsigned char *knock_json_scan_utf8(knock_json_parser_t *ps,
     unsigned char *p);
 
@@ -21,7 +23,7 @@ knock_json_scan_special(knock_json_parser_t *ps, unsigned char *p,
     for ( ;; ) {
 
         if (p == ps->end) {
-            return knock_json_expected(ps, p, "the end of a string");
+            return knock_json_refuse(ps, p, KNOCK_JSON_NO_QUOTE);
         }
 
         if (*p == '"') {
@@ -29,15 +31,14 @@ knock_json_scan_special(knock_json_parser_t *ps, unsigned char *p,
         }
 
         if (*p == '\\') {
-            token->escaped = 1;
-            p = knock_json_scan_escape(ps, p);
+            token->escaped |= KNOCK_JSON_ESCAPED;
+            p = knock_json_scan_escape(ps, p, token);
 
         } else if (*p >= 0x80) {
             p = knock_json_scan_utf8(ps, p);
 
         } else {
-            p = knock_json_refuse(ps, p, "a control character in a string "
-                                  "must be escaped");
+            p = knock_json_refuse(ps, p, KNOCK_JSON_CONTROL);
         }
 
         if (p == NULL) {
@@ -50,7 +51,8 @@ knock_json_scan_special(knock_json_parser_t *ps, unsigned char *p,
 
 
 static unsigned char *
-knock_json_scan_escape(knock_json_parser_t *ps, unsigned char *p)
+knock_json_scan_escape(knock_json_parser_t *ps, unsigned char *p,
+    knock_json_t *token)
 {
     uint32_t  unit;
 
@@ -70,29 +72,98 @@ knock_json_scan_escape(knock_json_parser_t *ps, unsigned char *p)
         break;
 
     default:
-        return knock_json_expected(ps, p + 1, "one of \"\\/bfnrtu after '\\'");
+        return knock_json_refuse(ps, p + 1, KNOCK_JSON_NO_ESCAPE);
     }
 
     if (knock_json_unit(p, ps->end, &unit) != KNOCK_OK) {
-        return knock_json_refuse(ps, p, "expected four hex digits "
-                                 "after '\\u'");
+        return knock_json_refuse(ps, p, KNOCK_JSON_HEX);
     }
 
     if (unit < 0xd800 || unit > 0xdfff) {
         return p + 6;
     }
 
-    /* a high surrogate, and a low one right behind it */
-
-    if (unit > 0xdbff
-        || knock_json_unit(p + 6, ps->end, &unit) != KNOCK_OK
-        || unit < 0xdc00 || unit > 0xdfff)
-    {
-        return knock_json_refuse(ps, p, "a surrogate escape without its pair "
-                                 "is no character");
+    if (knock_json_is_pair(p, ps->end, unit)) {
+        return p + 12;
     }
 
-    return p + 12;
+    if (!ps->lone) {
+        return knock_json_refuse(ps, p, KNOCK_JSON_SURROGATE);
+    }
+
+    ps->replaced = 1;
+    token->escaped |= KNOCK_JSON_REPLACED;
+
+    return p + 6;
+}
+
+
+/* whether the escape at p is a high surrogate with a low one right behind it */
+
+static int
+knock_json_is_pair(const unsigned char *p, const unsigned char *end,
+    uint32_t unit)
+{
+    return unit <= 0xdbff
+           && knock_json_unit(p + 6, end, &unit) == KNOCK_OK
+           && unit >= 0xdc00 && unit <= 0xdfff;
+}
+
+
+int
+knock_json_replace(knock_json_parser_t *ps)
+{
+    knock_str_t    text, copy;
+    knock_json_t  *token;
+
+    text.len = (size_t) (ps->end - ps->start);
+    text.data = ps->start;
+
+    if (knock_arena_dup(ps->arena, &text, &copy) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    for (token = ps->tokens; token < ps->next; token++) {
+        token->data = copy.data + (token->data - text.data);
+
+        if (token->type == KNOCK_JSON_STRING
+            && token->escaped & KNOCK_JSON_REPLACED)
+        {
+            knock_json_replace_string(token->data + 1,
+                                      token->data + token->len - 1);
+        }
+    }
+
+    return KNOCK_OK;
+}
+
+
+/* an escape of a surrogate is as long as the one that takes its place */
+
+static void
+knock_json_replace_string(unsigned char *p, unsigned char *end)
+{
+    uint32_t  unit;
+
+    while (p < end) {
+
+        if (*p != '\\') {
+            p++;
+
+        } else if (knock_json_unit(p, end, &unit) != KNOCK_OK) {
+            p += 2;
+
+        } else if (unit < 0xd800 || unit > 0xdfff) {
+            p += 6;
+
+        } else if (knock_json_is_pair(p, end, unit)) {
+            p += 12;
+
+        } else {
+            memcpy(p, KNOCK_JSON_REPLACEMENT, 6);
+            p += 6;
+        }
+    }
 }
 
 
@@ -130,13 +201,12 @@ knock_json_scan_utf8(knock_json_parser_t *ps, unsigned char *p)
         }
 
         if (n == 0 || (size_t) (ps->end - p) < n || p[1] < low || p[1] > high) {
-            return knock_json_refuse(ps, p, "a string must be valid UTF-8");
+            return knock_json_refuse(ps, p, KNOCK_JSON_UTF8);
         }
 
         for (i = 2; i < n; i++) {
             if ((p[i] & 0xc0) != 0x80) {
-                return knock_json_refuse(ps, p,
-                                         "a string must be valid UTF-8");
+                return knock_json_refuse(ps, p, KNOCK_JSON_UTF8);
             }
         }
     }
@@ -179,49 +249,4 @@ knock_json_unit(const unsigned char *p, const unsigned char *end,
     *unit = n;
 
     return KNOCK_OK;
-}
-
-
-unsigned char *
-knock_json_expected(knock_json_parser_t *ps, unsigned char *p,
-    const char *what)
-{
-    char    found[sizeof("the end of the text")];
-    size_t  offset;
-
-    if (p == ps->end) {
-        (void) snprintf(found, sizeof(found), "the end of the text");
-
-    } else if (*p > 0x20 && *p < 0x7f) {
-        (void) snprintf(found, sizeof(found), "'%c'", *p);
-
-    } else {
-        (void) snprintf(found, sizeof(found), "byte 0x%02x", *p);
-    }
-
-    offset = (size_t) (p - ps->start);
-
-    (void) knock_error_set(ps->err, KNOCK_E_INVALID_JSON,
-                           "byte %zu: expected %s, found %s",
-                           offset, what, found);
-
-    ps->err->offset = offset;
-
-    return NULL;
-}
-
-
-unsigned char *
-knock_json_refuse(knock_json_parser_t *ps, unsigned char *p, const char *why)
-{
-    size_t  offset;
-
-    offset = (size_t) (p - ps->start);
-
-    (void) knock_error_set(ps->err, KNOCK_E_INVALID_JSON, "byte %zu: %s",
-                           offset, why);
-
-    ps->err->offset = offset;
-
-    return NULL;
 }

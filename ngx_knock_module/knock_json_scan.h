@@ -3,7 +3,8 @@
  * What the files of the JSON reader share; nobody else includes this.
  *
  *   knock_json_parse.c  the parser: values, arrays, objects and their ends
- *   knock_json_scan.c   strings that are more than plain bytes, and refusals
+ *   knock_json_scan.c   strings that are more than plain bytes
+ *   knock_json_batch.c  elements that are bad by themselves, and refusals
  *   knock_json.c        what is asked of the tokens
  *
  * Most of a Segment event is plain bytes of strings, so these are passed over
@@ -29,9 +30,46 @@
 #define knock_json_slow         __attribute__((noinline))
 
 
+/*
+ * What the parser refuses, X(name, text).  A text that does not say so itself
+ * says what was expected where something else is found.
+ */
+
+#define KNOCK_JSON_FAULTS(X)                                                 \
+    X(MEMORY,     NULL)                                                      \
+    X(VALUES,     NULL)                                                      \
+    X(DEPTH,      NULL)                                                      \
+    X(ZERO,       "a number must not start with 0 followed by digits")       \
+    X(CONTROL,    "a control character in a string must be escaped")         \
+    X(HEX,        "expected four hex digits after '\\u'")                    \
+    X(SURROGATE,  "a surrogate escape without its pair is no character")     \
+    X(UTF8,       "a string must be valid UTF-8")                            \
+    X(NO_ESCAPE,  "one of \"\\/bfnrtu after '\\'")                           \
+    X(NO_QUOTE,   "the end of a string")                                     \
+    X(NO_KEY,     "a key in double quotes")                                  \
+    X(NO_COLON,   "':'")                                                     \
+    X(NO_DIGIT,   "a digit")                                                 \
+    X(NO_LITERAL, "true, false or null")                                     \
+    X(NO_VALUE,   "a value")                                                 \
+    X(NO_BRACE,   "',' or '}'")                                              \
+    X(NO_BRACKET, "',' or ']'")                                              \
+    X(NO_END,     "the end of the text")
+
+
+typedef enum {
+#define KNOCK_JSON_FAULT_ENUM(name, text)  KNOCK_JSON_##name,
+    KNOCK_JSON_FAULTS(KNOCK_JSON_FAULT_ENUM)
+#undef KNOCK_JSON_FAULT_ENUM
+    KNOCK_JSON_NFAULTS
+} knock_json_fault_e;
+
+#define KNOCK_JSON_EXPECTED  KNOCK_JSON_NO_ESCAPE   /* from here on */
+
+#define KNOCK_JSON_TOP  UINT32_MAX      /* what is around the root: no token */
+
+
 typedef struct {
     knock_arena_t  *arena;
-    knock_error_t  *err;
 
     unsigned char  *start;
     unsigned char  *end;
@@ -47,16 +85,30 @@ typedef struct {
     uint8_t         type;           /* of what is open, the innermost; or 0 */
     uint32_t        index;          /* of its token */
     knock_json_t   *open;           /* its token */
+
+    unsigned char  *at;             /* what is refused, and why */
+    knock_json_fault_e  fault;
+
+    /* of knock_json_parse_batch() */
+
+    const knock_str_t  *member;     /* NULL: there is no batch */
+    uint32_t            batch;      /* token of the array; KNOCK_JSON_TOP */
+    size_t              more;       /* levels around its elements */
+    unsigned            lone:1;     /* surrogates are taken */
+    unsigned            loose:1;
+    unsigned            replaced:1;
 } knock_json_parser_t;
 
 
-/* knock_json_scan.c; hidden, so that a shared object calls them directly */
+/* hidden, so that a shared object calls them directly */
 
 #pragma GCC visibility push(hidden)
 
+/* knock_json_scan.c */
+
 /*
  * The rest of a string from its first byte that is not plain: returns its
- * closing quote, or NULL with the error filled.  Sets token->escaped.
+ * closing quote, or NULL if it is refused.  Sets token->escaped.
  */
 unsigned char *knock_json_scan_special(knock_json_parser_t *ps,
     unsigned char *p, knock_json_t *token) knock_json_slow;
@@ -65,11 +117,32 @@ unsigned char *knock_json_scan_special(knock_json_parser_t *ps,
 int knock_json_unit(const unsigned char *p, const unsigned char *end,
     uint32_t *unit);
 
-/* these refuse the byte at p; always NULL, for a scanner to end with */
-unsigned char *knock_json_expected(knock_json_parser_t *ps, unsigned char *p,
-    const char *what) knock_json_cold;
+/*
+ * Has the tokens point into a copy of the text in which each escape of a lone
+ * surrogate is \ufffd.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_json_replace(knock_json_parser_t *ps) knock_json_cold;
+
+/* knock_json_batch.c */
+
+/* an array begins, with at most one level around it: is it a batch? */
+void knock_json_begin_batch(knock_json_parser_t *ps, const knock_json_t *array)
+    knock_json_slow;
+
+/*
+ * After a refusal: makes what was refused a bad element, where the batch has
+ * an element there whose end can be told.  Returns that end, or NULL.
+ */
+unsigned char *knock_json_pass_over(knock_json_parser_t *ps) knock_json_cold;
+
+/* refuses the byte at p; always NULL, for a scanner to end with */
 unsigned char *knock_json_refuse(knock_json_parser_t *ps, unsigned char *p,
-    const char *why) knock_json_cold;
+    knock_json_fault_e fault) knock_json_cold;
+
+/* fills the error of a fault at a byte of the text; always KNOCK_ERROR */
+int knock_json_say(const knock_str_t *text, size_t offset,
+    knock_json_fault_e fault, size_t max_depth, knock_error_t *err)
+    knock_json_cold;
 
 #pragma GCC visibility pop
 

@@ -4,6 +4,7 @@
 #include "knock_time.h"
 
 
+static void knock_log_notes(knock_buf_t *buf, unsigned notes);
 static void knock_log_action(knock_buf_t *buf,
     const knock_resolved_t *resolved);
 static void knock_log_text(knock_buf_t *buf, const char *text);
@@ -37,6 +38,11 @@ knock_log_build(knock_arena_t *arena, const knock_event_t *event,
     knock_buf_add(&buf, time, KNOCK_TIME_LEN);
     knock_buf_add_lit(&buf, "\",\"reason\":");
     knock_log_text(&buf, reason);
+
+    if (event->notes) {
+        knock_log_notes(&buf, event->notes);
+    }
+
     knock_buf_add_lit(&buf, ",\"actions\":[");
 
     for (i = 0; i < n; i++) {
@@ -50,6 +56,22 @@ knock_log_build(knock_arena_t *arena, const knock_event_t *event,
     knock_buf_add_lit(&buf, "]}");
 
     return knock_buf_str(&buf, doc);
+}
+
+
+static void
+knock_log_notes(knock_buf_t *buf, unsigned notes)
+{
+    unsigned  i;
+
+    knock_buf_add_lit(buf, ",\"notes\":[");
+
+    for (i = 0; notes; i++, notes >>= 1) {
+        if (notes & 1) {
+            knock_log_text(buf, knock_event_note(i));
+            knock_buf_add_char(buf, notes > 1 ? ',' : ']');
+        }
+    }
 }
 
 

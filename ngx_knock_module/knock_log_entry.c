@@ -157,6 +157,17 @@ knock_log_entry_write(knock_log_work_t *work, const knock_str_t *id,
         return KNOCK_DECLINED;
     }
 
+    /* most events have none, and documents of older workers neither */
+
+    if (knock_json_get(doc, "notes") == NULL) {
+        knock_buf_add_lit(buf, ",\"notes\":[]");
+
+    } else if (knock_log_entry_copy(work, doc, "notes", KNOCK_JSON_ARRAY)
+               != KNOCK_OK)
+    {
+        return KNOCK_DECLINED;
+    }
+
     knock_buf_add_lit(buf, ",\"actions\":[");
 
     action = knock_json_first(actions);

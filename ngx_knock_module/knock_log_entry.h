@@ -16,7 +16,7 @@
 /*
  * Appends one entry, behind a comma where the text ends with another's brace:
  *
- *   {"id","event","message_id","received_at","status","reason",
+ *   {"id","event","message_id","received_at","status","reason","notes":[],
  *    "actions":[{"action","workflow","status","error","recipients","actor",
  *                "tenant","cancellation_key","runs",
  *                "skipped":[{"recipient","reason"}]}]}
@@ -26,8 +26,9 @@
  *
  * "status" is "processed", "ignored", "duplicate" or "failed"; "reason" is the
  * document's, of an event too large "user_too_large", of one whose actions all
- * failed the first one's error, of a duplicate null.  An action's "status" is
- * "processed", "failed" (then "error" says why), "duplicate", or "skipped"
+ * failed the first one's error, of a duplicate null.  "notes" holds the codes
+ * of what was put right in the event, knock_event_note().  An action's "status"
+ * is "processed", "failed" (then "error" says why), "duplicate", or "skipped"
  * where its event fell.  "skipped" holds who was to have a run and got none
  * ("recipient_not_identified", "user_too_large"), then the elements that the
  * worker left out, with their reasons; only an event that was processed has

@@ -30,7 +30,6 @@ struct knock_map_s {
 static int knock_map_grow(knock_map_t *map);
 static knock_map_slot_t *knock_map_slot(const knock_map_t *map,
     uint64_t hash, const knock_str_t *key);
-static uint64_t knock_map_hash(const knock_str_t *key);
 static uint64_t knock_map_mix(uint64_t x);
 
 
@@ -187,7 +186,7 @@ knock_map_slot(const knock_map_t *map, uint64_t hash, const knock_str_t *key)
     v[2] = knock_map_rotate(v[2], 32)
 
 
-static uint64_t
+uint64_t
 knock_map_hash(const knock_str_t *key)
 {
     size_t                len;

@@ -28,6 +28,9 @@ void *knock_map_get(const knock_map_t *map, const knock_str_t *key);
  */
 int knock_map_set(knock_map_t *map, const knock_str_t *key, void *value);
 
+/* the hash that a map has for the key; senders cannot know it */
+uint64_t knock_map_hash(const knock_str_t *key);
+
 /* seeds the hash of this process; called once, before the first map */
 void knock_map_seed(uint64_t seed);
 

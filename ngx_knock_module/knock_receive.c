@@ -1,12 +1,13 @@
 
 #include "knock_receive_internal.h"
 #include "knock_answer.h"
-#include "knock_flood.h"
 #include "knock_time.h"
 
 
 static int knock_receive_signed(const knock_receive_t *in, knock_error_t *err);
 static int knock_receive_start(knock_work_t *work, size_t n);
+static int knock_receive_element(knock_work_t *work, const knock_json_t *v,
+    size_t index, knock_error_t *err);
 static int knock_receive_events(knock_work_t *work, const knock_json_t **first,
     size_t *n);
 
@@ -17,9 +18,7 @@ knock_receive(knock_parts_t *parts, const knock_receive_t *in,
 {
     size_t               i, n;
     knock_work_t         work;
-    knock_event_t        event;
     knock_error_t        bad, first_bad;
-    knock_flood_t        flood;
     const knock_json_t  *v;
 
     memset(received, 0, sizeof(knock_received_t));
@@ -50,41 +49,29 @@ knock_receive(knock_parts_t *parts, const knock_receive_t *in,
         return KNOCK_ERROR;
     }
 
-    received->types = knock_arena_alloc(work.arena, n);
-
-    if (received->types == NULL || knock_receive_start(&work, n) != KNOCK_OK) {
+    if (knock_receive_start(&work, n) != KNOCK_OK) {
         return knock_error_memory(err);
     }
 
     first_bad.code = KNOCK_E_NONE;
 
-    knock_flood_init(&flood, work.arena);
-
     for (i = 0; i < n; i++, v = knock_json_next(v)) {
 
-        if (knock_event_read(work.arena, v, &event, &bad) != KNOCK_OK
-            || knock_flood_event(&flood, &event, &bad) != KNOCK_OK)
-        {
-            if (bad.code == KNOCK_E_INTERNAL) {
-                *err = bad;
-                return KNOCK_ERROR;
-            }
-
-            if (first_bad.code == KNOCK_E_NONE) {
-                first_bad = bad;
-            }
-
-            knock_answer_add_error(&work.errors, i, NULL, &bad);
+        if (knock_receive_element(&work, v, i, &bad) == KNOCK_OK) {
+            work.nevents++;
             continue;
         }
 
-        received->types[work.nevents] = (unsigned char) event.type;
-
-        if (knock_receive_event(&work, &event, i) != KNOCK_OK) {
-            return work.refused ? KNOCK_ERROR : knock_error_memory(err);
+        if (bad.code == KNOCK_E_INTERNAL) {
+            *err = bad;
+            return KNOCK_ERROR;
         }
 
-        work.nevents++;
+        if (first_bad.code == KNOCK_E_NONE) {
+            first_bad = bad;
+        }
+
+        knock_answer_add_error(&work.errors, i, NULL, &bad);
     }
 
     if (knock_buf_str(&work.errors, &received->errors) != KNOCK_OK) {
@@ -96,6 +83,7 @@ knock_receive(knock_parts_t *parts, const knock_receive_t *in,
         return KNOCK_ERROR;
     }
 
+    received->types = work.types;
     received->nevents = work.nevents;
     received->indexes = work.nevents < n ? work.indexes : NULL;
     received->orders = work.orders;
@@ -136,12 +124,15 @@ knock_receive_signed(const knock_receive_t *in, knock_error_t *err)
 static int
 knock_receive_start(knock_work_t *work, size_t n)
 {
+    work->types = knock_arena_alloc(work->arena, n);
     work->indexes = knock_arena_alloc(work->arena, n * sizeof(size_t));
 
     work->updated_at.len = KNOCK_TIME_LEN + 2;
     work->updated_at.data = knock_arena_alloc(work->arena, KNOCK_TIME_LEN + 2);
 
-    if (work->indexes == NULL || work->updated_at.data == NULL) {
+    if (work->types == NULL || work->indexes == NULL
+        || work->updated_at.data == NULL)
+    {
         return KNOCK_ERROR;
     }
 
@@ -150,6 +141,7 @@ knock_receive_start(knock_work_t *work, size_t n)
     work->updated_at.data[KNOCK_TIME_LEN + 1] = '"';
 
     knock_buf_init(&work->errors, work->arena, 0);
+    knock_flood_init(&work->flood, work->arena);
 
     if (work->parts->live->nshards > 1) {
         work->orders = knock_arena_calloc(work->arena, n, sizeof(knock_str_t));
@@ -166,17 +158,50 @@ knock_receive_start(knock_work_t *work, size_t n)
 }
 
 
+/* one of the events; what is wrong with it is not for the others to bear */
+
+static int
+knock_receive_element(knock_work_t *work, const knock_json_t *v, size_t index,
+    knock_error_t *err)
+{
+    int            rc;
+    knock_event_t  event;
+
+    if (v->type == KNOCK_JSON_BAD) {
+        return knock_json_why(&work->in->body, v, work->in->limits->max_depth,
+                              err);
+    }
+
+    if (knock_event_read(work->arena, v, &event, err) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    if (work->replaced) {
+        knock_event_note_replaced(&event);
+    }
+
+    work->types[work->nevents] = (unsigned char) event.type;
+
+    rc = knock_receive_event(work, &event, index, err);
+
+    return rc == KNOCK_ERROR ? knock_error_memory(err) : rc;
+}
+
+
 /* the events of a body: one, an array of them, or {"batch":[...]} */
 
 static int
 knock_receive_events(knock_work_t *work, const knock_json_t **first, size_t *n)
 {
+    static const knock_str_t  member = knock_string("batch");
+
     size_t                  i, depth;
-    knock_json_t           *root;
+    knock_json_batch_t      read;
     const knock_json_t     *batch;
     const knock_receive_t  *in;
 
     in = work->in;
+    depth = in->limits->max_depth;
 
     for (i = 0; i < in->body.len && strchr(" \t\r\n", in->body.data[i])
                 && in->body.data[i] != '\0'; i++)
@@ -190,31 +215,42 @@ knock_receive_events(knock_work_t *work, const knock_json_t **first, size_t *n)
                                "mapping, what it sends resolved to nothing");
     }
 
-    /* the array around a batch is no part of any event's nesting */
-
-    depth = in->limits->max_depth + (in->body.data[i] == '[');
-
-    if (knock_json_parse(work->arena, &in->body, depth, &root, work->err)
+    if (knock_json_parse_batch(work->arena, &in->body, depth, &member, &read,
+                               work->err)
         != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }
 
-    batch = root;
+    batch = read.root;
 
-    if (root->type == KNOCK_JSON_OBJECT
-        && knock_json_get(root, "type") == NULL)
+    if (batch->type == KNOCK_JSON_OBJECT
+        && knock_json_get(batch, "type") == NULL)
     {
-        batch = knock_json_get(root, "batch");
+        batch = knock_json_get(batch, "batch");
 
         if (batch == NULL || batch->type != KNOCK_JSON_ARRAY) {
-            batch = root;
+            batch = read.root;
         }
     }
 
+    work->replaced = read.replaced;
+
     if (batch->type != KNOCK_JSON_ARRAY) {
-        *first = batch;
+
+        /* an event's own member of that name is no batch */
+
+        if (read.loose
+            && knock_json_parse_batch(work->arena, &in->body, depth, NULL,
+                                      &read, work->err)
+               != KNOCK_OK)
+        {
+            return KNOCK_ERROR;
+        }
+
+        *first = read.root;
         *n = 1;
+
         return KNOCK_OK;
     }
 

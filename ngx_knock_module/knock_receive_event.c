@@ -1,24 +1,12 @@
 
 #include "knock_receive_internal.h"
 #include "knock_answer.h"
-#include "knock_run.h"
-
-
-#define KNOCK_RANDOM  16
 
 
 static int knock_receive_identify(knock_work_t *work,
     const knock_event_t *event, knock_status_e *status, const char **reason);
-static int knock_receive_actions(knock_work_t *work,
-    const knock_event_t *event, const knock_resolved_t *resolved, int logged);
-static int knock_receive_action(knock_work_t *work,
-    const knock_event_t *event, const knock_str_t *message,
-    const knock_resolved_t *resolved, size_t i, int logged);
-static int knock_receive_runs(knock_work_t *work, const knock_event_t *event,
-    const knock_str_t *message, const knock_resolved_t *resolved, size_t i,
-    int logged);
-static int knock_receive_too_large(knock_work_t *work,
-    const knock_event_t *event, const knock_resolved_t *resolved);
+static int knock_receive_actions(knock_work_t *work, int logged);
+static int knock_receive_action(knock_work_t *work, size_t i, int logged);
 static int knock_receive_recipient(knock_work_t *work, const knock_run_t *run,
     const knock_ref_t *ref, size_t i, size_t room);
 static int knock_receive_actor(knock_work_t *work, const knock_ref_t *ref,
@@ -27,66 +15,47 @@ static int knock_receive_ref(knock_work_t *work, const knock_ref_t *ref,
     knock_unit_event_t **out, size_t *entity);
 static knock_unit_event_t *knock_receive_at(knock_work_t *work, size_t place);
 static void knock_receive_order(knock_work_t *work, size_t who);
-static int knock_receive_mark(knock_work_t *work, const knock_event_t *event,
-    knock_unit_event_t *out);
 
 
 int
 knock_receive_event(knock_work_t *work, const knock_event_t *event,
-    size_t index)
+    size_t index, knock_error_t *err)
 {
-    int                     logged;
-    size_t                  i, n, nok;
+    int                     rc, logged;
     const char             *reason;
     knock_log_e             log;
     knock_status_e          status;
-    knock_resolved_t       *resolved;
     knock_unit_event_t     *out;
     const knock_actions_t  *actions;
 
+    actions = knock_live_actions(work->in->endpoint, &event->key);
+
+    rc = knock_receive_check(work, event, actions, index, err);
+    if (rc != KNOCK_OK) {
+        return rc;
+    }
+
     status = KNOCK_STATUS_IGNORED;
 
-    actions = knock_live_actions(work->in->endpoint, &event->key);
-    n = actions ? actions->n : 0;
-
     work->indexes[work->nevents] = index;
-    work->nactions = n;
     knock_buf_init(&work->order, work->arena, 0);
 
     out = knock_receive_at(work, work->parts->live->home);
 
-    if (out == NULL || knock_receive_mark(work, event, out) != KNOCK_OK) {
+    if (out == NULL) {
         return KNOCK_ERROR;
     }
 
     out->key = event->key;
-
-    resolved = NULL;
-    nok = 0;
-
-    if (n) {
-        resolved = knock_arena_calloc(work->arena, n,
-                                      sizeof(knock_resolved_t));
-        if (resolved == NULL) {
-            return KNOCK_ERROR;
-        }
-    }
-
-    for (i = 0; i < n; i++) {
-        if (knock_mapping_resolve(work->arena, actions->items[i], event,
-                                  work->in->limits, &resolved[i])
-            != KNOCK_OK)
-        {
-            return KNOCK_ERROR;
-        }
-
-        nok += resolved[i].error.code == KNOCK_E_NONE;
-    }
+    out->marked = work->marked;
+    memcpy(out->mark, work->mark, KNOCK_MARK_LEN);
 
     log = work->in->log;
-    logged = log == KNOCK_LOG_ON || (log == KNOCK_LOG_ERRORS && nok < n);
+    logged = log == KNOCK_LOG_ON
+             || (log == KNOCK_LOG_ERRORS && work->nresolved < work->nactions);
 
-    reason = n ? NULL : knock_live_idle(work->in->endpoint, &event->key);
+    reason = work->nactions ? NULL
+                            : knock_live_idle(work->in->endpoint, &event->key);
 
     if (event->type == KNOCK_EVENT_IDENTIFY
         && knock_receive_identify(work, event, &status, &reason) != KNOCK_OK)
@@ -94,12 +63,12 @@ knock_receive_event(knock_work_t *work, const knock_event_t *event,
         return KNOCK_ERROR;
     }
 
-    if (n) {
-        if (knock_receive_actions(work, event, resolved, logged) != KNOCK_OK) {
+    if (work->nactions) {
+        if (knock_receive_actions(work, logged) != KNOCK_OK) {
             return KNOCK_ERROR;
         }
 
-        if (nok) {
+        if (work->nresolved) {
             status = KNOCK_STATUS_PROCESSED;
 
         } else if (status == KNOCK_STATUS_IGNORED) {
@@ -127,7 +96,8 @@ knock_receive_event(knock_work_t *work, const knock_event_t *event,
 
     return knock_log_build(work->arena, event,
                            status == KNOCK_STATUS_IGNORED ? reason : NULL,
-                           resolved, n, work->in->now, &out->log);
+                           work->resolved, work->nactions, work->in->now,
+                           &out->log);
 }
 
 
@@ -173,34 +143,6 @@ knock_receive_at(knock_work_t *work, size_t place)
 }
 
 
-/*
- * What has been seen is told by the message id, and by the event key, since
- * the ids of different calls may come from different generators.
- */
-
-static int
-knock_receive_mark(knock_work_t *work, const knock_event_t *event,
-    knock_unit_event_t *out)
-{
-    knock_str_t  parts[3];
-
-    if (!work->in->endpoint->idempotency_enabled
-        || event->message_id.data == NULL)
-    {
-        return KNOCK_OK;
-    }
-
-    parts[0] = work->in->endpoint->source;
-    parts[1] = event->key;
-    parts[2] = event->message_id;
-
-    knock_digest_mark(parts, 3, out->mark);
-    out->marked = 1;
-
-    return KNOCK_OK;
-}
-
-
 static int
 knock_receive_identify(knock_work_t *work, const knock_event_t *event,
     knock_status_e *status, const char **reason)
@@ -220,20 +162,12 @@ knock_receive_identify(knock_work_t *work, const knock_event_t *event,
 
     *status = KNOCK_STATUS_PROCESSED;
 
-    place = knock_parts_place(work->parts, &event->user_id);
-
-    if (work->parts->parts[place].done) {
+    if (work->user.nupserts == 0) {
         return KNOCK_OK;
     }
 
-    upsert = knock_arena_alloc(work->arena, sizeof(knock_upsert_t));
-
-    if (upsert == NULL
-        || knock_entity_identify(work->arena, event, upsert) != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
+    upsert = work->user.upserts;
+    place = knock_parts_place(work->parts, &upsert->id);
     entity = knock_parts_entity(work->parts, place, &upsert->collection,
                                 &upsert->id);
 
@@ -247,38 +181,21 @@ knock_receive_identify(knock_work_t *work, const knock_event_t *event,
 
 
 static int
-knock_receive_actions(knock_work_t *work, const knock_event_t *event,
-    const knock_resolved_t *resolved, int logged)
+knock_receive_actions(knock_work_t *work, int logged)
 {
-    size_t       i;
-    knock_str_t  message;
-
-    message = event->message_id;
-
-    if (message.data == NULL) {
-        message.len = KNOCK_RANDOM;
-        message.data = knock_arena_alloc(work->arena, KNOCK_RANDOM);
-
-        if (message.data == NULL
-            || knock_digest_random(message.data, KNOCK_RANDOM) != KNOCK_OK)
-        {
-            return KNOCK_ERROR;
-        }
-    }
+    size_t             i;
+    knock_resolved_t  *resolved;
 
     for (i = 0; i < work->nactions; i++) {
+        resolved = &work->resolved[i];
 
         /* an action that failed stands empty, the log counts on the order */
 
-        if (resolved[i].error.code != KNOCK_E_NONE) {
+        if (resolved->error.code != KNOCK_E_NONE) {
             knock_answer_add_error(&work->errors, work->indexes[work->nevents],
-                                   &resolved[i].action->key,
-                                   &resolved[i].error);
+                                   &resolved->action->key, &resolved->error);
 
-        } else if (knock_receive_action(work, event, &message, &resolved[i],
-                                        i, logged)
-                   != KNOCK_OK)
-        {
+        } else if (knock_receive_action(work, i, logged) != KNOCK_OK) {
             return KNOCK_ERROR;
         }
 
@@ -292,14 +209,14 @@ knock_receive_actions(knock_work_t *work, const knock_event_t *event,
 
 
 static int
-knock_receive_action(knock_work_t *work, const knock_event_t *event,
-    const knock_str_t *message, const knock_resolved_t *resolved, size_t i,
-    int logged)
+knock_receive_action(knock_work_t *work, size_t i, int logged)
 {
-    size_t               entity;
-    knock_ref_t         *ref;
-    knock_unit_event_t  *out;
+    size_t                   j, n, entity;
+    knock_ref_t             *ref;
+    knock_unit_event_t      *out;
+    const knock_resolved_t  *resolved;
 
+    resolved = &work->resolved[i];
     ref = resolved->actor;
 
     if (ref && logged) {
@@ -307,14 +224,26 @@ knock_receive_action(knock_work_t *work, const knock_event_t *event,
                                   | KNOCK_PARTS_ACTOR);
     }
 
-    if (resolved->nrecipients
-        && knock_receive_runs(work, event, message, resolved, i, logged)
-           != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
+    n = resolved->nrecipients;
+
+    for (j = 0; j < n; j++) {
+        ref = &resolved->recipients[j];
+
+        if (knock_receive_recipient(work, &work->runs[i], ref, i, n - j)
+            != KNOCK_OK)
+        {
+            return KNOCK_ERROR;
+        }
+
+        if (logged) {
+            knock_receive_order(work, knock_parts_place(work->parts,
+                                                        &ref->id));
+        }
     }
 
     /* that a bare actor is not identified is only for the log to say */
+
+    ref = resolved->actor;
 
     if (ref && (logged || ref->nupserts || work->orders == NULL)
         && knock_receive_actor(work, ref, i) != KNOCK_OK)
@@ -331,81 +260,6 @@ knock_receive_action(knock_work_t *work, const knock_event_t *event,
     }
 
     return KNOCK_OK;
-}
-
-
-/*
- * Each run has the event's properties whole: whether there is room for all of
- * them is asked before the first one is built.
- */
-
-static int
-knock_receive_runs(knock_work_t *work, const knock_event_t *event,
-    const knock_str_t *message, const knock_resolved_t *resolved, size_t i,
-    int logged)
-{
-    size_t        j, n;
-    knock_run_t   run;
-    knock_ref_t  *ref;
-
-    if (knock_run_prepare(work->arena, &work->parts->live->environment,
-                          &work->in->endpoint->source, event, message,
-                          resolved, work->in->now, &run)
-        != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    n = resolved->nrecipients;
-
-    if (knock_run_count(&run, n, work->in->limits->max_run_bytes,
-                        &work->run_bytes)
-        != KNOCK_OK)
-    {
-        return knock_receive_too_large(work, event, resolved);
-    }
-
-    for (j = 0; j < n; j++) {
-        ref = &resolved->recipients[j];
-
-        if (knock_receive_recipient(work, &run, ref, i, n - j) != KNOCK_OK) {
-            return KNOCK_ERROR;
-        }
-
-        if (logged) {
-            knock_receive_order(work, knock_parts_place(work->parts,
-                                                        &ref->id));
-        }
-    }
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_receive_too_large(knock_work_t *work, const knock_event_t *event,
-    const knock_resolved_t *resolved)
-{
-    size_t              properties;
-    const knock_str_t  *key;
-
-    work->refused = 1;
-
-    key = &resolved->action->key;
-    properties = event->properties ? knock_json_text(event->properties).len
-                                   : 0;
-
-    return knock_error_set(work->err, KNOCK_E_BATCH_TOO_LARGE,
-                           "the runs of this request would take more than %zu "
-                           "bytes: event %zu has %zu of action \"%.*s\", each "
-                           "with the event's %zu bytes of properties; send "
-                           "fewer events at a time, smaller properties or "
-                           "fewer recipients, or raise max_pending_bytes= of "
-                           "knock_redis",
-                           work->in->limits->max_run_bytes,
-                           work->indexes[work->nevents],
-                           resolved->nrecipients, (int) key->len,
-                           (char *) key->data, properties);
 }
 
 

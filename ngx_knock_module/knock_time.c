@@ -2,9 +2,13 @@
 #include "knock_time.h"
 
 
-#define KNOCK_TIME_MAX  253402300799999     /* the last of the year 9999 */
+#define KNOCK_TIME_MAX       253402300799999    /* the last of the year 9999 */
+#define KNOCK_TIME_SECONDS   100000000000       /* there are fewer than this */
+#define KNOCK_TIME_EXPONENT  1000               /* a larger one is as large */
 
 
+static int knock_time_exponent(const unsigned char *p,
+    const unsigned char *end);
 static inline void knock_time_digits(unsigned char *out, uint32_t n);
 static int64_t knock_time_days(int64_t year, int64_t month, int64_t day);
 static int64_t knock_time_field(const unsigned char **p,
@@ -66,6 +70,89 @@ knock_time_format(uint64_t ms, unsigned char *out)
 
     out[20] = (unsigned char) ('0' + rest / 100);
     knock_time_digits(out + 21, rest % 100);
+}
+
+
+/*
+ * By integers: what is written is exact, and strtod() goes by the locale.
+ * `scale` is what the digits taken so far have to be multiplied by, as a power
+ * of ten, to be milliseconds if the number is seconds.
+ */
+
+int
+knock_time_number(const knock_str_t *number, uint64_t *ms)
+{
+    long                  scale, after;
+    uint64_t              n;
+    const unsigned char  *p, *end;
+
+    p = number->data;
+    end = p + number->len;
+
+    n = 0;
+    after = 0;
+    scale = 3;
+
+    for ( /* void */ ; p < end && *p != 'e' && *p != 'E'; p++) {
+
+        if (*p == '-') {
+            return KNOCK_DECLINED;
+        }
+
+        if (*p == '.') {
+            after = 1;
+
+        } else if (n <= UINT64_MAX / 100) {
+            n = n * 10 + (uint64_t) (*p - '0');
+            scale -= after;
+
+        } else {
+            scale += 1 - after;
+        }
+    }
+
+    if (p < end) {
+        scale += knock_time_exponent(p + 1, end);
+    }
+
+    for ( /* void */ ; scale > 0 && n; scale--) {
+        if (n > UINT64_MAX / 10) {
+            return KNOCK_DECLINED;
+        }
+
+        n *= 10;
+    }
+
+    for ( /* void */ ; scale < 0 && n; scale++) {
+        n /= 10;
+    }
+
+    if (n >= KNOCK_TIME_SECONDS * 1000) {
+        n /= 1000;
+    }
+
+    *ms = n;
+
+    return n > KNOCK_TIME_MAX ? KNOCK_DECLINED : KNOCK_OK;
+}
+
+
+static int
+knock_time_exponent(const unsigned char *p, const unsigned char *end)
+{
+    int  n, sign;
+
+    sign = (*p == '-') ? -1 : 1;
+
+    if (*p == '-' || *p == '+') {
+        p++;
+    }
+
+    for (n = 0; p < end && n < KNOCK_TIME_EXPONENT; p++) {
+        n = n * 10 + (*p - '0');
+    }
+
+    return sign * n;
 }
 
 

@@ -24,5 +24,12 @@ void knock_time_format(uint64_t ms, unsigned char *out);
  */
 int knock_time_parse(const knock_str_t *text, uint64_t *ms);
 
+/*
+ * The milliseconds since 1970 that the text of a JSON number stands for:
+ * seconds, or milliseconds, as which seconds would be past the year 5138.
+ * KNOCK_OK, or KNOCK_DECLINED: before 1970, or after the year 9999.
+ */
+int knock_time_number(const knock_str_t *number, uint64_t *ms);
+
 
 #endif /* KNOCK_TIME_H */

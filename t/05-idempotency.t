@@ -308,9 +308,10 @@ my $long = 'x' x 300_000;
 
 
 
-=== TEST 22: an unusable messageId is none: not a string, or empty
+=== TEST 22: an unusable messageId is none: neither a string nor a number, or empty
 --- request eval
-[map({ my $id = $_; (::post(::track($id))) x 2 } '7', 'null', 'true', '{"a":"m"}', '["m1"]', '""'),
+[map({ my $id = $_; (::post(::track($id))) x 2 } 'null', 'true', '{"a":"m"}', '["m1"]', '""',
+     '1' x 256),
  ::runs()]
 --- response_body eval
 [($::Once) x 12, "12\n"]
@@ -459,3 +460,14 @@ the window must be longer than zero
 [$::Once, ($::Again) x 3]
 --- error_code eval
 [(200) x 4]
+
+
+
+=== TEST 36: a number is its digits, as they are written
+--- request eval
+[map { ::post(::track($_)) } '7', '7', '"7"', '7.0', '12345678901234567890123',
+ '12345678901234567890124', '1' x 255, '1' x 255]
+--- response_body eval
+[$::Once, $::Again, $::Again, $::Once, $::Once, $::Once, $::Once, $::Again]
+--- error_code eval
+[(200) x 8]

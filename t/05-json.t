@@ -52,9 +52,8 @@ my %refused = (
         map { "?\"$_\"" } '\\', '\\a', '\\x41', '\\0', '\\v', "\\'", '\\ ', '\\U0041', '\\u', '\\u0', '\\u00',
         '\\u004', '\\u004g', '\\uD83', '\\u-041', '\\u+041', '\\u 041', '\\u{41}', '\\u00 4', "\\\n",
         "\\\xc3\xa9", '\\N', '\\B', '\\T', '\\u00zz', '\\\\\\', "\\\0",
-        # surrogates without the other half
-        '\\ud800', '\\udc00', '\\ud800\\ud800', '\\udc00\\ud800', '\\ud800a', '\\ud83d\\u0041',
-        '\\udfff', '\\ud83dx\\ude00', '\\ud83d\\', '\\ud83d\\n', '\\ud83d\\ude0',
+        # behind half a surrogate pair
+        '\\ud83d\\', '\\ud83d\\ude0', '\\udc00\\x', '\\ud83d\\ud8',
     ],
     'UTF-8' => [
         map { "?\"a${_}b\"" } "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc0\xaf", "\xc2", "\xc3(", "\xe0\x80\x80",
@@ -98,6 +97,7 @@ my %taken = (
 
 refuses($_, $refused{$_}) for sort keys %refused;
 takes($_, $taken{$_}) for sort keys %taken;
+replaces();
 offsets();
 depth();
 exact_data();
@@ -147,6 +147,36 @@ sub takes {
 }
 
 
+# Half a surrogate pair, which is how JavaScript writes a string that was cut
+# within a character, is carried as the character for what is none.
+
+sub replaces {
+    my %carried = (
+        '\ud800'             => '\ufffd',
+        '\udc00'             => '\ufffd',
+        '\udfffa'            => '\ufffda',
+        'a\uD83D'            => 'a\ufffd',
+        '\ud800\ud800'       => '\ufffd\ufffd',
+        '\udc00\ud800'       => '\ufffd\ufffd',
+        '\ud83d\ud83d\ude00' => '\ufffd\ud83d\ude00',
+        '\ud83d\ude00\ude00' => '\ud83d\ude00\ufffd',
+        '\ud83d\u0041'       => '\ufffd\u0041',
+        '\ud83dx\ude00'      => '\ufffdx\ufffd',
+        '\ud83d\n\\\\ud83d'  => '\ufffd\n\\\\ud83d',
+    );
+
+    for my $half (sort keys %carried) {
+        my $data = sub { qq("recipients":[{"id":"u1"}],"v$_[0]":{"$_[0]":["$_[0]"]}) };
+
+        is(data_of($data->($half)), '{' . $data->($carried{$half}) . '}', "half a pair: $half");
+    }
+
+    post('{"type":"identify","userId":"half\udc00","traits":{"\ud83d":"\ud83d"}}');
+    is(redis('HGET', "knock:{development}:user:half\xef\xbf\xbd", "\xef\xbf\xbd"), '"\ufffd"',
+       'in ids, names and values of traits');
+}
+
+
 sub offsets {
     my $event = '{"type":"page","a":';
 
@@ -182,8 +212,8 @@ sub depth {
         my ($open, $close) = @$_;
 
         is(post($deep->(64, $open, $close))->{status}, 200, "64 levels of $open");
-        is(post('[' . $deep->(64, $open, $close) . ']')->{status}, 200,
-           "64 levels of $open in a batch");
+        is(post($_->[0] . $deep->(64, $open, $close) . $_->[1])->{status}, 200,
+           "64 levels of $open in a batch") for ['[', ']'], ['{"batch":[', ']}'];
 
         my $answer = post($deep->(65, $open, $close));
 
@@ -268,8 +298,8 @@ sub nul_does_not_cut {
         @{ redis('ZRANGE', 'knock:{development}:catalogue:segment', 0, -1) }), 1,
        'an event name goes on behind NUL');
 
-    is(post('{"type":"identify","userId":"a\u0000b","traits":{}}')->{status}, 400,
-       'an id with NUL is none');
+    like(post('{"type":"identify","userId":"a\u0000b","traits":{}}')->{body}, qr/"ignored":1/,
+         'an id with NUL is none');
 
     post('{"type":"identify","userId":"nul","traits":{"n":"a\u0000b","k\u0000":1}}');
     is(redis('HGET', 'knock:{development}:user:nul', 'n'), '"a\u0000b"', 'a trait with NUL');

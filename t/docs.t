@@ -58,5 +58,15 @@ for my $file (sort keys %guarded) {
     cmp_ok(scalar @tests, '>', 0, "$file has a test");
     is_deeply([ grep { !-e } @tests ], [], 'and each is there');
 }
+my $events = slurp('ngx_knock_module/knock_event.h');
+my ($notes) = $events =~ /define KNOCK_EVENT_NOTES\(X\)(.*?)\n\n/s;
+my ($told) = slurp('docs/api.md') =~ /^\| note \| .*\n\|.*\n((?:\|.*\n)+)/m;
+my ($enum) = slurp('docs/openapi.yaml') =~ /^    Note:\n(.*?)^    \w/ms;
+
+my @coded = $notes =~ /"(\w+)"/g;
+
+same('notes', \@coded, [ $told =~ /^\| `(\w+)` /mg ]);
+is_deeply([ $enum =~ /^      - (\w+)$/mg ], \@coded,
+          'and stand in openapi.yaml');
 
 done_testing();

@@ -77,6 +77,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     knock_apply_t     apply;
     knock_error_t     err;
     knock_arena_t    *arena;
+    strict_batch_t    batch;
     knock_receive_t   in;
     knock_received_t  received;
 
@@ -113,7 +114,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(apply.nunits == 0 && apply.nevents == 0);
 
     } else {
-        check(strict_json(in.body.data, in.body.len, 64));
+        check(strict_batch(in.body.data, in.body.len, limits.max_depth,
+                           &batch) != 0);
         receive_answer(arena, &received);
         receive_runs(&apply, &in.body);
         receive_call(&apply, &received);
@@ -246,7 +248,7 @@ receive_answer(knock_arena_t *arena, const knock_received_t *received)
 }
 
 
-/* of each run the "data" stands in the body, byte by byte */
+/* of each run the "data" stands in the body, but for lone surrogates */
 
 static void
 receive_runs(const knock_apply_t *apply, const knock_str_t *body)
@@ -266,7 +268,8 @@ receive_runs(const knock_apply_t *apply, const knock_str_t *body)
 
         v = knock_json_get(root, "data");
         check(v != NULL && v->type == KNOCK_JSON_OBJECT);
-        check(v->len == 2 || memmem(body->data, body->len, v->data, v->len));
+        check(v->len == 2 || memmem(body->data, body->len, v->data, v->len)
+              || memmem(v->data, v->len, "\\ufffd", 6));
 
         v = knock_json_get(root, "recipient");
         check(v != NULL && knock_json_get(v, "id") != NULL);

@@ -1,4 +1,5 @@
 
+#include <stdio.h>
 #include <string.h>
 
 #include "strict.h"
@@ -7,6 +8,9 @@
 typedef struct {
     const unsigned char  *p;
     const unsigned char  *end;
+    int                   lone;     /* surrogates are allowed */
+    const unsigned char  *start;    /* of the text that may be a batch */
+    strict_batch_t       *batch;
 } strict_t;
 
 
@@ -122,7 +126,8 @@ strict_hex(strict_t *s)
 static int
 strict_escape(strict_t *s)
 {
-    long  unit;
+    long                  unit;
+    const unsigned char  *p;
 
     if (!strict_take(s, 'u')) {
         if (strict_next(s) < 1 || !strchr("\"\\/bfnrt", *s->p)) {
@@ -134,18 +139,23 @@ strict_escape(strict_t *s)
     }
 
     unit = strict_hex(s);
+    p = s->p;
 
-    if (unit >= 0xd800 && unit <= 0xdbff) {
+    if (unit >= 0xd800 && unit <= 0xdbff && strict_take(s, '\\')
+        && strict_take(s, 'u'))
+    {
+        unit = strict_hex(s);
 
-        if (!strict_take(s, '\\') || !strict_take(s, 'u')) {
-            return 0;
+        if (unit >= 0xdc00 && unit <= 0xdfff) {
+            return 1;
         }
 
-        unit = strict_hex(s);
-        return unit >= 0xdc00 && unit <= 0xdfff;
+        unit = 0xd800;
     }
 
-    return unit >= 0 && !(unit >= 0xdc00 && unit <= 0xdfff);
+    s->p = p;
+
+    return unit >= 0 && (s->lone || unit < 0xd800 || unit > 0xdfff);
 }
 
 
@@ -307,13 +317,10 @@ strict_value(strict_t *s, size_t depth)
 }
 
 
-int
-strict_json(const unsigned char *text, size_t len, size_t depth)
+static int
+strict_whole(const unsigned char *text, size_t len, size_t depth, int lone)
 {
-    strict_t  s;
-
-    s.p = text;
-    s.end = text + len;
+    strict_t  s = { text, text + len, lone, NULL, NULL };
 
     strict_space(&s);
 
@@ -328,12 +335,268 @@ strict_json(const unsigned char *text, size_t len, size_t depth)
 
 
 int
+strict_json(const unsigned char *text, size_t len, size_t depth)
+{
+    return strict_whole(text, len, depth, 0);
+}
+
+
+int
+strict_sent(const unsigned char *text, size_t len, size_t depth)
+{
+    return strict_whole(text, len, depth, 1);
+}
+
+
+/* passes over a string, or what stands between brackets of one kind */
+
+static int
+strict_closed(strict_t *s)
+{
+    int  c, close;
+
+    c = *s->p++;
+
+    if (c == '"') {
+        while (!strict_take(s, '"')) {
+            s->p += strict_next(s) == '\\';
+
+            if (s->p >= s->end) {
+                return 0;
+            }
+
+            s->p++;
+        }
+
+        return 1;
+    }
+
+    close = c == '[' ? ']' : '}';
+
+    while (!strict_take(s, close)) {
+        c = strict_next(s);
+
+        if (c == -1 || c == ']' || c == '}') {
+            return 0;
+        }
+
+        if (c == '[' || c == '{' || c == '"') {
+            if (!strict_closed(s)) {
+                return 0;
+            }
+
+        } else {
+            s->p++;
+        }
+    }
+
+    return 1;
+}
+
+
+/* an element that is none, up to white space in front of what follows it */
+
+static int
+strict_bad(strict_t *s)
+{
+    int                   c;
+    const unsigned char  *from, *to;
+
+    from = s->p;
+    to = from;
+
+    for ( ;; ) {
+        strict_space(s);
+        c = strict_next(s);
+
+        if (c == ',' || c == ']') {
+            s->p = to;
+            return to > from;
+        }
+
+        if (c == -1 || c == '}') {
+            return 0;
+        }
+
+        if (c == '[' || c == '{' || c == '"') {
+            if (!strict_closed(s)) {
+                return 0;
+            }
+
+        } else {
+            s->p++;
+        }
+
+        to = s->p;
+    }
+}
+
+
+static int
+strict_elements(strict_t *s, size_t depth)
+{
+    size_t                n;
+    strict_t              saved;
+    const unsigned char  *from;
+
+    s->p++;
+    s->batch->n = 0;
+    strict_space(s);
+
+    if (strict_take(s, ']')) {
+        return 1;
+    }
+
+    do {
+        strict_space(s);
+
+        saved = *s;
+        from = s->p;
+        n = s->batch->n++;
+
+        if (n < STRICT_ELEMENTS) {
+            s->batch->from[n] = (size_t) (from - s->start);
+            s->batch->bad[n] = 0;
+        }
+
+        if (!strict_value(s, depth)) {
+            *s = saved;
+
+            if (!strict_bad(s)) {
+                return 0;
+            }
+
+            if (n < STRICT_ELEMENTS) {
+                s->batch->bad[n] = 1;
+            }
+        }
+
+        if (n < STRICT_ELEMENTS) {
+            s->batch->to[n] = (size_t) (s->p - s->start);
+        }
+
+        strict_space(s);
+
+    } while (strict_take(s, ','));
+
+    return strict_take(s, ']');
+}
+
+
+/* whether a key, quotes included, says batch; any letter may be escaped */
+
+static int
+strict_is_batch(const unsigned char *p, const unsigned char *end)
+{
+    char         lower[8], upper[8];
+    const char  *name;
+
+    for (p++, name = "batch"; *name != '\0'; name++) {
+        (void) snprintf(lower, sizeof(lower), "\\u%04x", *name);
+        (void) snprintf(upper, sizeof(upper), "\\u%04X", *name);
+
+        if (*p == (unsigned char) *name) {
+            p++;
+
+        } else if (end - p > 6 && (memcmp(p, lower, 6) == 0
+                                   || memcmp(p, upper, 6) == 0))
+        {
+            p += 6;
+
+        } else {
+            return 0;
+        }
+    }
+
+    return p + 1 == end;
+}
+
+
+/*
+ * The members of the root.  Once a batch has begun, what stands behind it may
+ * nest as deep as it.
+ */
+
+static int
+strict_members(strict_t *s, size_t depth)
+{
+    int                   found, begun, named, ok;
+    const unsigned char  *key;
+
+    s->p++;
+    found = 0;
+    begun = 0;
+    strict_space(s);
+
+    if (strict_take(s, '}')) {
+        return 2;
+    }
+
+    do {
+        strict_space(s);
+        key = s->p;
+
+        if (!strict_string(s)) {
+            return 0;
+        }
+
+        named = strict_is_batch(key, s->p);
+        strict_space(s);
+
+        if (!strict_take(s, ':')) {
+            return 0;
+        }
+
+        strict_space(s);
+
+        if (named) {
+            found = strict_next(s) == '[';
+            begun |= found;
+        }
+
+        ok = named && found ? strict_elements(s, depth)
+                            : strict_value(s, begun ? depth + 1 : depth - 1);
+        if (!ok) {
+            return 0;
+        }
+
+        strict_space(s);
+
+    } while (strict_take(s, ','));
+
+    return strict_take(s, '}') ? 2 - found : 0;
+}
+
+
+int
+strict_batch(const unsigned char *text, size_t len, size_t depth,
+    strict_batch_t *batch)
+{
+    int       kind;
+    strict_t  s = { text, text + len, 1, text, batch };
+
+    strict_space(&s);
+
+    if (strict_next(&s) == '[') {
+        kind = strict_elements(&s, depth);
+
+    } else if (strict_next(&s) == '{') {
+        kind = strict_members(&s, depth);
+
+    } else {
+        kind = strict_value(&s, depth) ? 2 : 0;
+    }
+
+    strict_space(&s);
+
+    return s.p == s.end ? kind : 0;
+}
+
+
+int
 strict_utf8(const unsigned char *text, size_t len)
 {
-    strict_t  s;
-
-    s.p = text;
-    s.end = text + len;
+    strict_t  s = { text, text + len, 0, NULL, NULL };
 
     while (s.p < s.end) {
 

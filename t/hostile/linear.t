@@ -35,7 +35,12 @@ my %kinds = (
     'batch-of-tracks'    => 500,
     'batch-of-kinds'     => 500,
     'batch-of-one-id'    => 500,
+    'batch-of-ids'       => 1_500,
     'bad-batch'          => 500,
+    'broken-batch'       => 1_000,
+    'broken-late'        => 3_000,
+    'too-deep'           => 300,
+    'surrogates'         => 2_500,
     'chain'              => 250,
     'chain-of-one-key'   => 250,
     'chain-of-deep-keys' => 250,
@@ -63,7 +68,30 @@ for my $kind (sort keys %products) {
     compare($kind, $once, $twice, 'sent', $twice->{sent} / $once->{sent});
 }
 
+# Chains that grow cost cache misses rather than instructions.  Ten times the
+# strings, which no cache holds any more, may cost some fifteen times as much of
+# a processor's time; what is quadratic costs seventy times as much.
+
+{
+    my ($once) = sort { $a <=> $b } map { processor('distinct-keys', 130_000) }
+                                    1 .. 3;
+    my $more = processor('distinct-keys', 1_300_000);
+
+    cmp_ok $more, '<', 35 * $once, 'distinct-keys: time is in proportion';
+    note sprintf '%.2f s, %.2f s', $once, $more;
+}
+
 done_testing;
+
+
+sub processor {
+    my ($kind, $n) = @_;
+    my $before = (times)[2];
+
+    system("$cost $kind $n >$dir/err") == 0 or die "$kind $n failed\n";
+
+    return (times)[2] - $before;
+}
 
 
 # `times` as much is to cost about that many times as much.

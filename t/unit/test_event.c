@@ -99,28 +99,21 @@ an_invalid_event_is_refused_with_a_sentence_that_names_the_field(
         { "{\"type\":\"track\",\"Event\":\"A\"}", "\"event\" is missing" },
         { "{\"type\":\"track\",\"event\":\"\"}", "\"event\"" },
         { "{\"type\":\"track\",\"event\":null}", "\"event\"" },
-        { "{\"type\":\"track\",\"event\":1}", "\"event\"" },
         { "{\"type\":\"track\",\"event\":{}}", "\"event\"" },
         { "{\"type\":\"track\",\"event\":\"A\",\"event\":\"\"}",
           "\"event\"" },
-        { "{\"type\":\"track\",\"event\":\"A\",\"properties\":[]}",
+        { "{\"type\":\"track\",\"event\":true}", "\"event\"" },
+        { "{\"type\":\"track\",\"event\":\"A\",\"properties\":[0]}",
           "\"properties\"" },
         { "{\"type\":\"track\",\"event\":\"A\",\"properties\":\"x\"}",
           "\"properties\"" },
         { "{\"type\":\"page\",\"properties\":0}", "\"properties\"" },
         { "{\"type\":\"track\",\"event\":\"A\",\"properties\":{},"
           "\"properties\":false}", "\"properties\"" },
-        { "{\"type\":\"identify\",\"traits\":[]}", "\"traits\"" },
-        { "{\"type\":\"group\",\"traits\":\"x\"}", "\"traits\"" },
-        { "{\"type\":\"identify\",\"context\":{\"traits\":[]}}",
+        { "{\"type\":\"screen\",\"properties\":[[]]}", "\"properties\"" },
+        { "{\"type\":\"identify\",\"traits\":[{}]}", "\"traits\"" },
+        { "{\"type\":\"identify\",\"context\":{\"traits\":[1]}}",
           "\"context.traits\"" },
-        { "{\"type\":\"identify\",\"userId\":\"\"}", "\"userId\"" },
-        { "{\"type\":\"identify\",\"userId\":true}", "\"userId\"" },
-        { "{\"type\":\"identify\",\"userId\":1.0}", "\"userId\"" },
-        { "{\"type\":\"identify\",\"userId\":{}}", "\"userId\"" },
-        { "{\"type\":\"identify\",\"userId\":\"a\\u0000\"}", "\"userId\"" },
-        { "{\"type\":\"identify\",\"userId\":\"a\",\"us\\u0065rId\":[]}",
-          "\"userId\"" },
     };
 
     (void) state;
@@ -178,7 +171,7 @@ event_names_have_1_to_512_bytes_decoded(void **state)
 
 
 static void
-a_message_id_is_a_string_of_1_to_255_characters(void **state)
+a_message_id_has_1_to_255_characters(void **state)
 {
     size_t         i;
     knock_event_t  event;
@@ -193,12 +186,14 @@ a_message_id_is_a_string_of_1_to_255_characters(void **state)
         { "\"a\\nb\"", "a\nb" },
         { "\"\"", NULL },
         { "null", NULL },
-        { "7", NULL },
+        { "7", "7" },
+        { "12345678901234567890123", "12345678901234567890123" },
+        { "-1.50e3", "-1.50e3" },
         { "true", NULL },
         { "[]", NULL },
         { "{\"a\":\"b\"}", NULL },
         { "\"m1\",\"messageId\":\"m2\"", "m2" },
-        { "\"m1\",\"messageId\":7", NULL },
+        { "\"m1\",\"messageId\":[]", NULL },
     };
 
     (void) state;
@@ -210,6 +205,12 @@ a_message_id_is_a_string_of_1_to_255_characters(void **state)
     }
 
     read_ok("{\"type\":\"page\"}", &event);
+    assert_null(event.message_id.data);
+
+    read_ok(repeat("{\"type\":\"page\",\"messageId\":", "1", 255, "}"), &event);
+    assert_int_equal(event.message_id.len, 255);
+
+    read_ok(repeat("{\"type\":\"page\",\"messageId\":", "1", 256, "}"), &event);
     assert_null(event.message_id.data);
 }
 
@@ -270,6 +271,13 @@ only_an_identify_has_a_user_id(void **state)
         { "{\"type\":\"identify\",\"userId\":null}", NULL },
         { "{\"type\":\"identify\"}", NULL },
         { "{\"type\":\"identify\",\"UserId\":\"u1\"}", NULL },
+        { "{\"type\":\"identify\",\"userId\":\"\"}", NULL },
+        { "{\"type\":\"identify\",\"userId\":true}", NULL },
+        { "{\"type\":\"identify\",\"userId\":1.0}", NULL },
+        { "{\"type\":\"identify\",\"userId\":{}}", NULL },
+        { "{\"type\":\"identify\",\"userId\":\"a\\u0000\"}", NULL },
+        { "{\"type\":\"identify\",\"userId\":\"a\",\"us\\u0065rId\":[]}",
+          NULL },
         { "{\"type\":\"track\",\"event\":\"A\",\"userId\":\"u1\"}", NULL },
         { "{\"type\":\"track\",\"event\":\"A\",\"userId\":[1.5]}", NULL },
     };
@@ -302,7 +310,9 @@ properties_traits_and_timestamp(void **state)
         { "{\"type\":\"page\",\"properties\":null,\"traits\":null}",
           NULL, NULL, NULL },
         { "{\"type\":\"page\",\"timestamp\":17,\"properties\":{}}",
-          "{}", NULL, NULL },
+          "{}", NULL, "\"1970-01-01T00:00:17.000Z\"" },
+        { "{\"type\":\"page\",\"timestamp\":-17,\"properties\":[]}",
+          NULL, NULL, NULL },
         { "{\"type\":\"page\",\"timestamp\":null}", NULL, NULL, NULL },
         { "{\"type\":\"page\",\"timestamp\":\"\"}", NULL, NULL, "\"\"" },
         { "{\"type\":\"identify\",\"traits\":{\"a\":1}}",
@@ -314,7 +324,14 @@ properties_traits_and_timestamp(void **state)
         { "{\"type\":\"identify\",\"context\":{\"traits\":{\"b\":2}},"
           "\"traits\":null}", NULL, "{\"b\":2}", NULL },
         { "{\"type\":\"identify\",\"context\":{\"traits\":{\"b\":2}},"
+          "\"traits\":{}}", NULL, "{\"b\":2}", NULL },
+        { "{\"type\":\"identify\",\"context\":{\"traits\":{\"b\":2}},"
+          "\"traits\":[]}", NULL, "{\"b\":2}", NULL },
+        { "{\"type\":\"identify\",\"context\":{\"traits\":{}},"
+          "\"traits\":{ }}", NULL, "{ }", NULL },
+        { "{\"type\":\"identify\",\"context\":{\"traits\":7},"
           "\"traits\":{}}", NULL, "{}", NULL },
+        { "{\"type\":\"identify\",\"traits\":[]}", NULL, NULL, NULL },
         { "{\"type\":\"identify\",\"context\":{\"traits\":null}}",
           NULL, NULL, NULL },
         { "{\"type\":\"identify\",\"context\":[]}", NULL, NULL, NULL },
@@ -323,7 +340,17 @@ properties_traits_and_timestamp(void **state)
           NULL, "{}", NULL },
         { "{\"type\":\"identify\",\"traits\":{\"a\":1},\"traits\":{\"a\":2}}",
           NULL, "{\"a\":2}", NULL },
-        /* the traits are an identify's only */
+
+        /* what a type does not use is not judged */
+
+        { "{\"type\":\"track\",\"event\":\"A\",\"traits\":[\"a\"]}",
+          NULL, NULL, NULL },
+        { "{\"type\":\"group\",\"traits\":\"x\"}", NULL, NULL, NULL },
+        { "{\"type\":\"identify\",\"properties\":[1]}", NULL, NULL, NULL },
+        { "{\"type\":\"alias\",\"properties\":\"x\"}", NULL, NULL, NULL },
+        { "{\"type\":\"alias\",\"properties\":{\"a\":1}}",
+          "{\"a\":1}", NULL, NULL },
+
         { "{\"type\":\"group\",\"traits\":{\"a\":1}}", NULL, NULL, NULL },
         { "{\"type\":\"track\",\"event\":\"A\","
           "\"context\":{\"traits\":[]}}", NULL, NULL, NULL },
@@ -337,6 +364,83 @@ properties_traits_and_timestamp(void **state)
         assert_text(event.traits, rows[i].traits);
         assert_text(event.timestamp, rows[i].timestamp);
     }
+}
+
+
+/* the codes of what was put right, each with a space behind it */
+
+static const char *
+notes(const knock_event_t *event)
+{
+    unsigned     i;
+    knock_buf_t  buf;
+
+    knock_buf_init(&buf, arena, 0);
+
+    for (i = 0; i < KNOCK_NOTES; i++) {
+        if (event->notes >> i & 1) {
+            knock_buf_add(&buf, knock_event_note(i),
+                          strlen(knock_event_note(i)));
+            knock_buf_add_char(&buf, ' ');
+        }
+    }
+
+    knock_buf_add_char(&buf, '\0');
+
+    return (char *) buf.data;
+}
+
+
+static void
+what_is_put_right_is_noted(void **state)
+{
+    size_t         i;
+    knock_event_t  event;
+
+    static const struct {
+        const char  *text;
+        const char  *notes;
+    } rows[] = {
+        { "{\"type\":\"track\",\"event\":\"A\",\"userId\":\"\","
+          "\"messageId\":\"m\",\"timestamp\":\"x\",\"traits\":[]}", "" },
+        { "{\"type\":\"identify\",\"userId\":null,\"messageId\":null,"
+          "\"timestamp\":null,\"traits\":null,\"properties\":[]}", "" },
+        { "{\"type\":\"track\",\"event\":12}", "event_name_from_number " },
+        { "{\"type\":\"identify\",\"userId\":\"\"}", "user_id_unusable " },
+        { "{\"type\":\"screen\",\"properties\":[ ]}",
+          "empty_array_as_object " },
+        { "{\"type\":\"identify\",\"traits\":[]}",
+          "empty_array_as_object " },
+        { "{\"type\":\"identify\",\"context\":{\"traits\":[]}}",
+          "empty_array_as_object " },
+        { "{\"type\":\"identify\",\"context\":{\"traits\":{\"a\":1}}}",
+          "" },
+        { "{\"type\":\"identify\",\"context\":{\"traits\":{\"a\":1}},"
+          "\"traits\":[]}", "empty_array_as_object traits_from_context " },
+        { "{\"type\":\"page\",\"timestamp\":1}", "timestamp_from_number " },
+        { "{\"type\":\"page\",\"timestamp\":1e30}", "timestamp_unusable " },
+        { "{\"type\":\"page\",\"timestamp\":{}}", "timestamp_unusable " },
+        { "{\"type\":\"page\",\"messageId\":1}",
+          "message_id_from_number " },
+        { "{\"type\":\"page\",\"messageId\":\"\"}",
+          "message_id_unusable " },
+        { "{\"type\":\"page\",\"messageId\":{}}",
+          "message_id_unusable " },
+    };
+
+    (void) state;
+
+    for (i = 0; i < N(rows); i++) {
+        read_ok(rows[i].text, &event);
+
+        if (strcmp(notes(&event), rows[i].notes) != 0) {
+            fail_msg("%s: %s", rows[i].text, notes(&event));
+        }
+    }
+
+    read_ok(repeat("{\"type\":\"page\",\"messageId\":\"", "m", 256, "\"}"),
+            &event);
+    assert_string_equal(notes(&event), "message_id_unusable ");
 }
 
 
@@ -513,13 +617,15 @@ main(void)
         cmocka_unit_test_setup_teardown(
             event_names_have_1_to_512_bytes_decoded, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            a_message_id_is_a_string_of_1_to_255_characters, setup, teardown),
+            a_message_id_has_1_to_255_characters, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_message_id_is_counted_in_characters_not_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(
             only_an_identify_has_a_user_id, setup, teardown),
         cmocka_unit_test_setup_teardown(
             properties_traits_and_timestamp, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_is_put_right_is_noted, setup, teardown),
         cmocka_unit_test_setup_teardown(
             an_id_is_a_string_or_an_integer, setup, teardown),
         cmocka_unit_test_setup_teardown(

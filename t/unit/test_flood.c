@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "knock_flood.h"
+#include "knock_map.h"
 
 
 #define BLOCKS  17
@@ -25,34 +26,40 @@ static const char  *blocks[BLOCKS][2] = {
 };
 
 
-/* numbers whose hashes have no more in common than their chain */
+/* the n-th of the strings that have one hash */
 
-static char  numbers[KNOCK_FLOOD_CHAIN + 1][9];
-
-
-typedef enum {
-    TRAITS,
-    RECIPIENT,
-    PROPERTIES
-} place_e;
-
-
-/* the n-th of the strings that have one hash, or of some that have not */
-
-static void
-add_name(knock_buf_t *buf, size_t n, int collide)
+static knock_str_t
+colliding(size_t n)
 {
-    size_t  i;
-    char    text[80];
+    size_t       i;
+    knock_str_t  s;
 
-    for (i = 0; collide && i < BLOCKS; i++) {
-        knock_buf_add(buf, blocks[i][n >> i & 1], 4);
+    static unsigned char  bytes[BLOCKS * 4];
+
+    for (i = 0; i < BLOCKS; i++) {
+        memcpy(bytes + 4 * i, blocks[i][n >> i & 1], 4);
     }
 
-    if (!collide) {
-        knock_buf_add(buf, text, (size_t) snprintf(text, sizeof(text),
-                                                   "name-%068zu", n));
-    }
+    s.len = sizeof(bytes);
+    s.data = bytes;
+
+    return s;
+}
+
+
+/* the n-th of those that have not */
+
+static knock_str_t
+honest(size_t n)
+{
+    knock_str_t  s;
+
+    static char  bytes[80];
+
+    s.len = (size_t) snprintf(bytes, sizeof(bytes), "user-%zu@example.com", n);
+    s.data = (unsigned char *) bytes;
+
+    return s;
 }
 
 
@@ -71,100 +78,20 @@ hash(const char *text, size_t len)
 }
 
 
-static void
-find_numbers(void)
-{
-    size_t    i, n;
-    char      text[] = "10000000";
-    uint32_t  chain;
-
-    chain = hash(text, 8) % KNOCK_FLOOD_CHAINS;
-    n = 0;
-
-    while (n < KNOCK_FLOOD_CHAIN + 1) {
-
-        if (hash(text, 8) % KNOCK_FLOOD_CHAINS == chain) {
-            memcpy(numbers[n++], text, sizeof(text));
-        }
-
-        for (i = 7; text[i] == '9'; i--) {
-            text[i] = '0';
-        }
-
-        text[i]++;
-    }
-}
-
-
-/*
- * Whether an event is let pass whose object, at this place, has `n` fields
- * from `first` on, under names, or with values, that collide or don't.
- */
-
 static int
-passes(knock_flood_t *flood, place_e place, size_t first, size_t n,
-    int names, int values)
+passes(knock_flood_t *flood, knock_str_t s)
 {
-    size_t          i;
-    knock_buf_t     buf;
-    knock_str_t     text;
-    knock_json_t   *root;
-    knock_error_t   err;
-    knock_event_t   event;
+    int  rc;
 
-    static const char  *begin[] = {
-        "{\"type\":\"identify\",\"traits\":{",
-        "{\"type\":\"track\",\"event\":\"T\",\"properties\":{\"r\":[{\"id\":1,",
-        "{\"type\":\"track\",\"event\":\"T\",\"properties\":{\"r\":[{"
-    };
-    static const char  *end[] = { "}}", "}]}}", "}]}}" };
+    rc = knock_flood_string(flood, &s);
+    assert_int_not_equal(rc, KNOCK_ERROR);
 
-    knock_buf_init(&buf, arena, 0);
-    knock_buf_add(&buf, begin[place], strlen(begin[place]));
-
-    for (i = 0; i < n; i++) {
-        knock_buf_add(&buf, ",\"" + (i == 0), i ? 2 : 1);
-        add_name(&buf, first + i, names);
-        knock_buf_add(&buf, "\":", 2);
-
-        if (values) {
-            knock_buf_add(&buf, numbers[first + i], 8);
-
-        } else {
-            knock_buf_add_uint(&buf, 1000000000 + first + i);
-        }
-    }
-
-    knock_buf_add(&buf, end[place], strlen(end[place]));
-
-    assert_int_equal(knock_buf_str(&buf, &text), KNOCK_OK);
-    assert_int_equal(knock_json_parse(arena, &text, 64, &root, &err),
-                     KNOCK_OK);
-    assert_int_equal(knock_event_read(arena, root, &event, &err), KNOCK_OK);
-
-    if (knock_flood_event(flood, &event, &err) == KNOCK_OK) {
-        return 1;
-    }
-
-    assert_int_equal(err.code, KNOCK_E_INVALID_EVENT);
-    assert_non_null(strstr(err.message, "collide"));
-
-    return 0;
-}
-
-
-/* a body that has brought as much as is let pass unseen */
-
-static void
-begin(knock_flood_t *flood)
-{
-    knock_flood_init(flood, arena);
-    assert_true(passes(flood, PROPERTIES, 0, KNOCK_FLOOD_FREE / 2, 0, 0));
+    return rc == KNOCK_OK;
 }
 
 
 static void
-test_a_small_body_may_hold_what_it_likes(void **state)
+a_few_strings_are_let_pass_unseen(void **state)
 {
     knock_flood_t  flood;
 
@@ -172,122 +99,142 @@ test_a_small_body_may_hold_what_it_likes(void **state)
 
     knock_flood_init(&flood, arena);
 
-    assert_true(passes(&flood, TRAITS, 0, KNOCK_FLOOD_FREE / 2 - 10, 1, 0));
-    assert_null(flood.chains);
-    assert_false(passes(&flood, TRAITS, 0, KNOCK_FLOOD_CHAIN + 1, 1, 0));
+    assert_false(knock_flood_expect(&flood, KNOCK_FLOOD_FREE - 1));
+    assert_false(knock_flood_expect(&flood, 1));
+    assert_true(knock_flood_expect(&flood, 1));
+    assert_null(flood.slots);
 }
 
 
 static void
-test_names_that_collide_are_refused(void **state)
-{
-    knock_flood_t  flood;
-
-    (void) state;
-
-    begin(&flood);
-
-    assert_true(passes(&flood, TRAITS, 0, KNOCK_FLOOD_CHAIN, 1, 0));
-    assert_false(passes(&flood, TRAITS, KNOCK_FLOOD_CHAIN, 1, 1, 0));
-}
-
-
-static void
-test_values_that_share_a_chain_are_refused(void **state)
-{
-    knock_flood_t  flood;
-
-    (void) state;
-
-    find_numbers();
-    begin(&flood);
-
-    assert_true(passes(&flood, TRAITS, 0, KNOCK_FLOOD_CHAIN, 0, 1));
-    assert_false(passes(&flood, TRAITS, KNOCK_FLOOD_CHAIN, 1, 0, 1));
-}
-
-
-static void
-test_so_are_those_of_recipients(void **state)
-{
-    knock_flood_t  flood;
-
-    (void) state;
-
-    begin(&flood);
-
-    assert_false(passes(&flood, RECIPIENT, 0, KNOCK_FLOOD_CHAIN + 1, 1, 0));
-}
-
-
-static void
-test_what_becomes_no_field_is_not_looked_at(void **state)
-{
-    knock_flood_t  flood;
-
-    (void) state;
-
-    begin(&flood);
-
-    assert_true(passes(&flood, PROPERTIES, 0, 1000, 1, 0));
-    assert_int_equal(flood.n, 0);
-}
-
-
-static void
-test_others_are_taken_beside_them(void **state)
+strings_that_collide_are_refused(void **state)
 {
     size_t         i;
     knock_flood_t  flood;
 
     (void) state;
 
-    begin(&flood);
+    knock_flood_init(&flood, arena);
 
-    for (i = 0; i < 10; i++) {
-        assert_false(passes(&flood, TRAITS, i * 1000, 1000, 1, 0));
-        assert_true(passes(&flood, TRAITS, i * 1000, 1000, 0, 0));
+    for (i = 0; i < 1u << BLOCKS; i++) {
+        assert_int_equal(passes(&flood, colliding(i)), i < KNOCK_FLOOD_CHAIN);
+    }
+
+    assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN);
+
+    /* others are taken beside them */
+
+    for (i = 0; i < 1000; i++) {
+        assert_true(passes(&flood, honest(i)));
+    }
+}
+
+
+/* their hashes have no more in common than the chain */
+
+static void
+so_are_those_that_only_share_a_chain(void **state)
+{
+    size_t         i, n;
+    knock_str_t    s;
+    knock_flood_t  flood;
+
+    (void) state;
+
+    knock_flood_init(&flood, arena);
+
+    for (i = 0, n = 0; n < 3 * KNOCK_FLOOD_CHAIN; i++) {
+        s = honest(i);
+
+        if (hash((char *) s.data, s.len) % KNOCK_FLOOD_CHAINS == 7) {
+            assert_int_equal(passes(&flood, s), n < KNOCK_FLOOD_CHAIN);
+            n++;
+        }
     }
 }
 
 
 static void
-test_a_string_that_comes_again_counts_once(void **state)
+a_string_that_comes_again_counts_once(void **state)
 {
     size_t         i;
     knock_flood_t  flood;
 
     (void) state;
 
-    begin(&flood);
+    knock_flood_init(&flood, arena);
 
-    for (i = 0; i < 10; i++) {
-        assert_true(passes(&flood, TRAITS, 0, KNOCK_FLOOD_CHAIN, 1, 0));
+    for (i = 0; i < 100 * KNOCK_FLOOD_CHAIN; i++) {
+        assert_true(passes(&flood, colliding(i % KNOCK_FLOOD_CHAIN)));
     }
 
-    /* 64 names, their values, and nothing else */
-
-    assert_int_equal(flood.n, 2 * KNOCK_FLOOD_CHAIN);
+    assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN);
 }
 
 
+/* there are more chains then, but the bound is the same */
+
 static void
-test_many_that_were_not_chosen_pass(void **state)
+the_bound_does_not_grow_with_the_strings(void **state)
 {
-    enum { N = 200 };
+    enum { N = 300000 };
 
     size_t         i;
     knock_flood_t  flood;
 
     (void) state;
 
-    begin(&flood);
+    knock_flood_init(&flood, arena);
+
+    for (i = 0; i < KNOCK_FLOOD_CHAIN / 2; i++) {
+        assert_true(passes(&flood, colliding(i)));
+    }
 
     for (i = 0; i < N; i++) {
-        assert_true(passes(&flood, TRAITS, i * 1000, 1000, 0, 0));
+        assert_true(passes(&flood, honest(i)));
     }
 
-    assert_int_equal(flood.n, 2 * N * 1000);
+    assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN / 2 + N);
+    assert_true(flood.nchains >= flood.n);
+
+    /* all are still known, and counted */
+
+    for (i = 0; i < N; i++) {
+        assert_true(passes(&flood, honest(i)));
+    }
+
+    assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN / 2 + N);
+
+    for (i = 0; i < KNOCK_FLOOD_CHAIN / 2; i++) {
+        assert_true(passes(&flood, colliding(i)));
+    }
+
+    for (i = 0; i < KNOCK_FLOOD_CHAIN / 2; i++) {
+        (void) passes(&flood, colliding(KNOCK_FLOOD_CHAIN / 2 + i));
+    }
+
+    assert_false(passes(&flood, colliding(KNOCK_FLOOD_CHAIN)));
+}
+
+
+static void
+an_empty_string_and_bytes_of_any_kind(void **state)
+{
+    knock_str_t    s;
+    knock_flood_t  flood;
+
+    (void) state;
+
+    knock_flood_init(&flood, arena);
+
+    s.len = 0;
+    s.data = NULL;
+    assert_true(passes(&flood, s));
+
+    s.len = 4;
+    s.data = (unsigned char *) "\0\xff\x80\0";
+    assert_true(passes(&flood, s));
+    assert_int_equal(flood.n, 2);
 }
 
 
@@ -295,15 +242,15 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        t(test_a_small_body_may_hold_what_it_likes),
-        t(test_names_that_collide_are_refused),
-        t(test_values_that_share_a_chain_are_refused),
-        t(test_so_are_those_of_recipients),
-        t(test_what_becomes_no_field_is_not_looked_at),
-        t(test_others_are_taken_beside_them),
-        t(test_a_string_that_comes_again_counts_once),
-        t(test_many_that_were_not_chosen_pass)
+        t(a_few_strings_are_let_pass_unseen),
+        t(strings_that_collide_are_refused),
+        t(so_are_those_that_only_share_a_chain),
+        t(a_string_that_comes_again_counts_once),
+        t(the_bound_does_not_grow_with_the_strings),
+        t(an_empty_string_and_bytes_of_any_kind)
     };
+
+    knock_map_seed(42);
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

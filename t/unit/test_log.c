@@ -78,6 +78,14 @@ an_event_without_actions(void **state)
         "{\"event\":\"page\",\"message_id\":null,"
         "\"received_at\":\"2024-01-02T03:04:05.678Z\","
         "\"reason\":null,\"actions\":[]}");
+
+    assert_string_equal(
+        logged("{\"type\":\"page\",\"messageId\":true,\"timestamp\":5}", NULL,
+               NULL),
+        "{\"event\":\"page\",\"message_id\":null,"
+        "\"received_at\":\"2024-01-02T03:04:05.678Z\","
+        "\"reason\":null,\"notes\":[\"timestamp_from_number\","
+        "\"message_id_unusable\"],\"actions\":[]}");
 }
 
 

@@ -128,7 +128,7 @@ assert_entry(const char *status, const char *verdict, const char *doc,
 
 #define ENTRY(status, reason, actions)                                       \
     "{\"id\":\"1700000000000-0\"," HEAD ",\"status\":\"" status "\","        \
-    "\"reason\":" reason ",\"actions\":[" actions "]}"
+    "\"reason\":" reason ",\"notes\":[],\"actions\":[" actions "]}"
 
 #define ENTRY_ACTION(status, recipients, actor, runs, skipped)               \
     "{\"action\":\"a1\",\"workflow\":\"w\",\"status\":\"" status "\","       \
@@ -274,6 +274,20 @@ an_ignored_event_has_the_reason_that_was_stored(void **state)
 
 
 static void
+notes_stand_as_they_were_stored(void **state)
+{
+    (void) state;
+
+    assert_entry("i", "",
+                 "{" HEAD ",\"reason\":null,\"notes\":[\"a\",\"b\"],"
+                 "\"actions\":[]}",
+                 "{\"id\":\"1700000000000-0\"," HEAD ",\"status\":"
+                 "\"ignored\",\"reason\":null,\"notes\":[\"a\",\"b\"],"
+                 "\"actions\":[]}");
+}
+
+
+static void
 of_a_duplicate_nothing_was_done(void **state)
 {
     (void) state;
@@ -363,6 +377,7 @@ what_is_stored_wrongly_is_left_out(void **state)
         { "p", "", "{\"event\":1,\"message_id\":null,\"received_at\":\"\","
                    "\"reason\":null,\"actions\":[]}" },
         { "f", "", "{" HEAD ",\"actions\":[]}" },
+        { "p", "", "{" HEAD ",\"reason\":null,\"notes\":1,\"actions\":[]}" },
 
         /* actions */
         { "p", "r;", DOC("1") },
@@ -500,6 +515,8 @@ main(void)
             an_event_whose_actions_all_failed, setup, teardown),
         cmocka_unit_test_setup_teardown(
             an_ignored_event_has_the_reason_that_was_stored, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            notes_stand_as_they_were_stored, setup, teardown),
         cmocka_unit_test_setup_teardown(
             of_a_duplicate_nothing_was_done, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -4,6 +4,7 @@
 #include "fixture.h"
 #include "columns.h"
 
+#include "knock_flood.h"
 #include "knock_receive.h"
 
 
@@ -351,9 +352,17 @@ the_depth_of_an_event_is_limited_alike_in_a_batch(void **state)
 
     refused(deeper, KNOCK_E_INVALID_JSON);
     refused(repeat("[", deeper, 1, "]"), KNOCK_E_INVALID_JSON);
+    refused(repeat("{\"batch\":[", deeper, 1, "]}"), KNOCK_E_INVALID_JSON);
+    assert_non_null(strstr(err.message, "the limit of 8 levels"));
+
+    /* an event's own member is no batch */
+
+    refused(repeat("{\"type\":\"page\",\"batch\":", "[", 8, "]]]]]]]]}"),
+            KNOCK_E_INVALID_JSON);
 
     taken(deep);
     taken(repeat("[", deep, 1, "]"));
+    taken(repeat("{\"batch\":[", deep, 1, "]}"));
 }
 
 
@@ -377,6 +386,82 @@ the_bad_events_of_a_batch_are_listed(void **state)
                   "\"invalid_event\",");
     assert_non_null(strstr(errors, "},{\"index\":2,\"code\":"
                                    "\"invalid_event\","));
+}
+
+
+static void
+what_is_no_json_fails_alone_too(void **state)
+{
+    size_t       i;
+    const char  *errors;
+
+    static const char  *bad[] = {
+        "{\"type\":\"page\",\"x\":\"\xff\"}",
+        "{\"type\":\"page\",\"x\":[[[[[[[[]]]]]]]]}",
+        "{\"type\":\"page\",\"x\":01}",
+        "nonsense"
+    };
+
+    static const char  *forms[][2] = { { "[", "]" }, { "{\"batch\":[", "]}" } };
+
+    (void) state;
+
+    /* alone it is the whole answer */
+
+    for (i = 0; i < N(bad) * N(forms); i++) {
+        refused(bad[i / 2], KNOCK_E_INVALID_JSON);
+        refused(repeat(forms[i % 2][0], bad[i / 2], 1, forms[i % 2][1]),
+                KNOCK_E_INVALID_JSON);
+    }
+
+    refused("[{\"type\":\"page\"},{\"type\":\"page\",\"x\":\"}]",
+            KNOCK_E_INVALID_JSON);
+    refused("{\"type\":\"page\",\"batch\":[x]}", KNOCK_E_INVALID_JSON);
+
+    for (i = 0; i < N(bad) * N(forms); i++) {
+        taken(repeat(repeat(forms[i % 2][0], "{\"type\":\"page\"},", 1, ""),
+                     bad[i / 2], 1,
+                     repeat(",{\"type\":\"alias\"}", forms[i % 2][1], 1, "")));
+
+        assert_int_equal(received.nevents, 2);
+        assert_int_equal(received.indexes[1], 2);
+        assert_int_equal(received.types[1], KNOCK_EVENT_ALIAS);
+
+        errors = text(&received.errors);
+        assert_starts(errors, "{\"index\":1,\"code\":\"invalid_json\","
+                              "\"message\":\"byte ");
+        assert_null(strstr(errors, "},{"));
+
+    }
+}
+
+
+static void
+a_lone_surrogate_is_carried_as_what_replaces_it(void **state)
+{
+    const char  *docs[] = { doc_a }, *run, *u;
+    const char  *body = "[{\"type\":\"track\",\"event\":\"T\",\"properties\":"
+                        "{\"r\":\"u1\",\"\\udc00\":\"x\\ud83d\"}},"
+                        "{\"type\":\"track\",\"event\":\"T\",\"properties\":"
+                        "{\"r\":\"u1\",\"x\":\"\\ud83d\\ude00\"}}]";
+
+    (void) state;
+
+    configure(NULL, 0, docs, 1);
+    in.log = KNOCK_LOG_ON;
+    taken(body);
+
+    assert_int_equal(received.errors.len, 0);
+    run = text(&apply.runs.items[0]);
+    assert_non_null(strstr(run, "{\"r\":\"u1\",\"\\ufffd\":\"x\\ufffd\"}"));
+
+    /* the log says so, of the event that it is */
+
+    u = strstr(units(), "\"notes\":[\"lone_surrogate_replaced\"]");
+    assert_non_null(u);
+    assert_null(strstr(u + 1, "\"notes\""));
+
+    assert_str(&in.body, body);
 }
 
 
@@ -528,7 +613,7 @@ runs_over_the_bound_are_refused_before_they_are_built(void **state)
     body = large_event(100, 3 << 20);
     before = knock_arena_size(arena);
 
-    refused(body, KNOCK_E_BATCH_TOO_LARGE);
+    refused(body, KNOCK_E_RUNS_TOO_LARGE);
 
     /* what it takes to read the event, and one copy of the properties */
 
@@ -547,31 +632,196 @@ runs_over_the_bound_are_refused_before_they_are_built(void **state)
 static void
 the_bound_is_for_the_runs_of_all_events_of_a_batch(void **state)
 {
-    const char  *docs[] = { doc_a }, *event, *three;
+    const char  *docs[] = { doc_a }, *event;
 
     (void) state;
 
     configure(NULL, 0, docs, 1);
-    limits.max_batch = 5;
+    limits.max_batch = 6;
     limits.max_run_bytes = 40000;
 
     event = large_event(2, 5000);
-    three = repeat("[7", repeat(",", event, 1, ""), 3, "]");
 
-    taken(three);
+    taken(repeat("[7", repeat(",", event, 1, ""), 3, "]"));
     assert_int_equal(part.runs, 6);
 
     configure(NULL, 0, docs, 1);
 
-    refused(repeat("[{\"type\":\"page\"}", repeat(",", event, 1, ""), 4, "]"),
-            KNOCK_E_BATCH_TOO_LARGE);
-    assert_non_null(strstr(err.message, "event 4 "));
-    assert_int_equal(apply.runs.n, 0);
+    /* the fifth is the one too many, for which the last one is small enough */
 
-    /* the call is as before for those that share it */
+    taken(repeat(repeat("[{\"type\":\"page\"}", repeat(",", event, 1, ""), 4,
+                        ","), large_event(2, 100), 1, "]"));
 
-    taken(three);
-    assert_int_equal(apply.runs.n, 6);
+    assert_int_equal(received.nevents, 5);
+    assert_int_equal(received.indexes[3], 3);
+    assert_int_equal(received.indexes[4], 5);
+    assert_int_equal(part.runs, 8);
+    assert_int_equal(apply.runs.n, 8);
+
+    assert_starts(text(&received.errors),
+                  "{\"index\":4,\"code\":\"runs_too_large\",");
+    assert_non_null(strstr(text(&received.errors), "event 4 has 2 of action"));
+    assert_null(strstr(text(&received.errors), "},{"));
+}
+
+
+/* both actions are asked before the first run of either is built */
+
+static void
+an_event_whose_second_action_is_too_large_does_nothing(void **state)
+{
+    const char  *docs[] = { doc_a, doc_b };
+
+    (void) state;
+
+    configure(NULL, 0, docs, 2);
+    limits.max_run_bytes = 13000;
+
+    taken(repeat("[{\"type\":\"page\"},", large_event(1, 5000), 1, "]"));
+
+    assert_int_equal(received.nevents, 1);
+    assert_int_equal(part.runs, 0);
+    assert_non_null(strstr(text(&received.errors), "action \\\"b\\\""));
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | page '' |");
+    assert_int_equal(apply.keys.n, 8);
+}
+
+
+/* Lua's hash */
+
+static uint32_t
+lua_hash(const unsigned char *data, size_t len)
+{
+    uint32_t  h;
+
+    for (h = (uint32_t) len; len; len--) {
+        h ^= (h << 5) + (h >> 2) + data[len - 1];
+    }
+
+    return h;
+}
+
+
+/*
+ * The next number from *n on with which the string is in one chain of the
+ * flood's table; without a format the mark of a messageId, of "track/T".
+ */
+
+static size_t
+in_chain(const char *string, size_t *n)
+{
+    char           bytes[128];
+    size_t         len;
+    knock_str_t    marked[3];
+    unsigned char  mark[KNOCK_MARK_LEN];
+
+    for ( ;; ) {
+        len = (size_t) snprintf(bytes, sizeof(bytes), string ? string : "%zu",
+                                ++*n);
+
+        if (string == NULL) {
+            marked[0] = in.endpoint->source;
+            knock_str_set(&marked[1], "track/T");
+            marked[2].len = len;
+            marked[2].data = (unsigned char *) bytes;
+
+            knock_digest_mark(marked, 3, mark);
+            memcpy(bytes, mark, KNOCK_MARK_LEN);
+            len = KNOCK_MARK_LEN;
+        }
+
+        if (lua_hash((unsigned char *) bytes, len) % KNOCK_FLOOD_CHAINS == 9) {
+            return *n;
+        }
+    }
+}
+
+
+static void
+whatever_lua_is_given_is_looked_at(void **state)
+{
+    enum { MANY = 2 * KNOCK_FLOOD_CHAIN };
+
+    size_t        i, j, n;
+    const char   *docs[] = { doc_a };
+    const char   *fields[] = { "segment/identify_enabled", "1" };
+    knock_buf_t   buf;
+    char          event[256];
+
+    static const struct {
+        const char  *string;
+        const char  *event;
+        int          given;
+    } rows[] = {
+        { "track/%zu", "{\"type\":\"track\",\"event\":\"%zu\"}", 1 },
+        { NULL, "{\"type\":\"track\",\"event\":\"T\",\"messageId\":%zu}", 1 },
+        { "k:{e}:user:%zu", "{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":[%zu]}}", 1 },
+        { "k:{e}:user:%zu", "{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":[],\"a\":\"%zu\"}}", 1 },
+        { "k:{e}:object:$tenants:%zu", "{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":[],\"t\":{\"id\":%zu}}}", 1 },
+        { "%zu", "{\"type\":\"track\",\"event\":\"T\",\"properties\":"
+          "{\"r\":{\"id\":\"u\",\"%zu\":1}}}", 1 },
+        { "k:{e}:user:%zu", "{\"type\":\"identify\",\"userId\":%zu}", 1 },
+        { "\"%zu\"", "{\"type\":\"identify\",\"userId\":%zu}", 1 },
+        { "%zu", "{\"type\":\"identify\",\"userId\":1,"
+          "\"traits\":{\"%zu\":1}}", 1 },
+        { "%zu", "{\"type\":\"identify\",\"userId\":1,"
+          "\"traits\":{\"a\":%zu}}", 1 },
+
+        /* what nothing acts on, and what stands in runs alone */
+
+        { "%zu", "{\"type\":\"track\",\"event\":\"U\","
+          "\"properties\":{\"r\":{\"id\":1,\"%zu\":1}}}", 0 },
+        { "%zu", "{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":[],\"x\":{\"id\":1,\"%zu\":1}}}", 0 },
+        { "k:{e}:object:$tenants:%zu", "{\"type\":\"track\",\"event\":\"T\","
+          "\"properties\":{\"r\":[],\"t\":%zu}}", 0 },
+    };
+
+    (void) state;
+
+    limits.max_batch = 1000;
+
+    for (i = 0; i < N(rows); i++) {
+        configure(fields, 2, docs, 1);
+
+        /* one that brings more than is let pass unseen */
+
+        knock_buf_init(&buf, arena, 1 << 16);
+        knock_buf_add_lit(&buf, "[{\"type\":\"identify\",\"userId\":\"u\","
+                                "\"traits\":{\"a\":0");
+
+        for (j = 0; j < KNOCK_FLOOD_FREE / 2; j++) {
+            (void) snprintf(event, sizeof(event), ",\"name%zu\":0", j);
+            knock_buf_add(&buf, event, strlen(event));
+        }
+
+        knock_buf_add_lit(&buf, "}}");
+
+        for (j = 0, n = 0; j < MANY; j++) {
+            (void) snprintf(event, sizeof(event), rows[i].event,
+                            in_chain(rows[i].string, &n));
+            knock_buf_add_char(&buf, ',');
+            knock_buf_add(&buf, event, strlen(event));
+        }
+
+        knock_buf_add_char(&buf, ']');
+        assert_int_equal(knock_buf_str(&buf, &in.body), KNOCK_OK);
+        assert_int_equal(receive_again(), KNOCK_OK);
+
+        if (rows[i].given != (received.nevents < 1 + MANY)) {
+            fail_msg("row %zu: %zu events", i, received.nevents);
+        }
+
+        if (rows[i].given) {
+            assert_in_range(received.nevents, KNOCK_FLOOD_CHAIN / 2,
+                            KNOCK_FLOOD_CHAIN + 2);
+            assert_non_null(strstr(text(&received.errors), "collide"));
+        }
+    }
 }
 
 
@@ -827,6 +1077,8 @@ main(void)
         t(a_batch_over_the_limit),
         t(the_depth_of_an_event_is_limited_alike_in_a_batch),
         t(the_bad_events_of_a_batch_are_listed),
+        t(what_is_no_json_fails_alone_too),
+        t(a_lone_surrogate_is_carried_as_what_replaces_it),
         t(a_batch_without_a_good_event_is_refused_with_all_reasons),
         t(an_event_without_actions_is_ignored),
         t(an_identify_is_an_upsert),
@@ -834,6 +1086,8 @@ main(void)
         t(each_recipient_is_a_run),
         t(runs_over_the_bound_are_refused_before_they_are_built),
         t(the_bound_is_for_the_runs_of_all_events_of_a_batch),
+        t(an_event_whose_second_action_is_too_large_does_nothing),
+        t(whatever_lua_is_given_is_looked_at),
         t(an_event_without_recipients_has_no_runs_to_count),
         t(a_failed_action_stands_empty_in_its_place),
         t(an_event_whose_actions_all_fail_has_failed),

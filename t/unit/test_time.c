@@ -174,13 +174,75 @@ test_every_day_of_the_calendar(void **state)
 }
 
 
+static void
+test_numbers(void **state)
+{
+    size_t       i;
+    uint64_t     ms;
+    knock_str_t  number;
+
+    static const struct {
+        const char  *text;
+        uint64_t     ms;
+    } rows[] = {
+        { "0", 0 },
+        { "0.0", 0 },
+        { "17", 17000 },
+        { "1767323045", 1767323045000 },
+        { "1767323045.678", 1767323045678 },
+        { "1767323045.6789999999999999999999999", 1767323045678 },
+        { "1767323045678", 1767323045678 },
+        { "1767323045678.9", 1767323045678 },
+        { "1.767323045678e9", 1767323045678 },
+        { "1.767323045678E+12", 1767323045678 },
+        { "17673230456780000e-7", 1767323045678 },
+        { "17673230456780000000000000000e-19", 1767323045678 },
+        { "0.00000000001e20", 1000000000000 },
+        { "99999999999", 99999999999000 },
+        { "99999999999.999", 99999999999999 },
+        { "100000000000", 100000000000 },
+        { "253402300799999", 253402300799999 },
+        { "0.0000000000000000000000000000000000000001", 0 },
+        { "1e-9999999999", 0 },
+        { "0e9999999999", 0 },
+    };
+
+    static const char  *none[] = {
+        "-1", "-0", "253402300800000", "1767323045678000", "1e15", "1e16",
+        "1e30", "1e9999999999999999999999", "18446744073709551616",
+        "99999999999999999999999999999999999999999999999999999999999999999999"
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        number.len = strlen(rows[i].text);
+        number.data = (unsigned char *) rows[i].text;
+
+        if (knock_time_number(&number, &ms) != KNOCK_OK || ms != rows[i].ms) {
+            fail_msg("%s: %ju", rows[i].text, (uintmax_t) ms);
+        }
+    }
+
+    for (i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        number.len = strlen(none[i]);
+        number.data = (unsigned char *) none[i];
+
+        if (knock_time_number(&number, &ms) != KNOCK_DECLINED) {
+            fail_msg("%s: %ju", none[i], (uintmax_t) ms);
+        }
+    }
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_known_times),
         cmocka_unit_test(test_times_are_parsed),
-        cmocka_unit_test(test_every_day_of_the_calendar)
+        cmocka_unit_test(test_every_day_of_the_calendar),
+        cmocka_unit_test(test_numbers)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
