@@ -412,7 +412,6 @@ ngx_http_knock_ready_answer(ngx_http_knock_ready_t *ready)
 {
     ngx_int_t                       rc;
     ngx_queue_t                     waiting;
-    ngx_connection_t               *c;
     ngx_http_request_t             *r;
     ngx_http_knock_ready_waiter_t  *waiter;
 
@@ -432,12 +431,10 @@ ngx_http_knock_ready_answer(ngx_http_knock_ready_t *ready)
         waiter->cleanup->handler = NULL;
 
         r = waiter->request;
-        c = r->connection;
 
         rc = ngx_http_knock_ready_send(r, ready);
 
-        ngx_http_finalize_request(r, rc);
-        ngx_http_run_posted_requests(c);
+        ngx_http_knock_finalize(r, rc);
     }
 }
 
