@@ -1,7 +1,7 @@
 package Bench::Push;
 
 # Ceiling (d): redis-benchmark pushes a finished run, 16 commands to a write.
-# That is what Redis has to do at the least for an event with one recipient.
+# That is what Redis has to do at the least for each recipient of an event.
 
 use strict;
 use warnings;
@@ -10,7 +10,8 @@ use Bench::Tools qw(tool on slurp);
 use Knock::Server qw(connect_redis);
 
 
-# `count` of them, to the server `redis`; a result as Bench::Run gives.
+# `count` runs of an event of so many `recipients`, to the server `redis`; a
+# result as Bench::Run gives.
 
 sub measure {
     my (%opt) = @_;
@@ -18,9 +19,12 @@ sub measure {
     my $redis = connect_redis($opt{redis});
     my $key = 'knock:{development}:runs';
 
-    open my $print, '-|', tool('load'), '--runs', '0' or die "load: $!\n";
-    chomp(my $run = <$print> // '');
-    close $print && length $run or die "load --runs failed\n";
+    open my $print, '-|', tool('load'), '--runs', '0', '--only', 'bare',
+                          '--recipients', $opt{recipients} // 1
+        or die "load: $!\n";
+    my ($run) = <$print>;
+    close $print && defined $run or die "load --runs failed\n";
+    chomp $run;
 
     $redis->command('FLUSHALL', 'SYNC');
 
@@ -47,7 +51,8 @@ sub measure {
     return {
         events => $opt{count},
         figures => { events_per_second => $rate + 0,
-                     redis_us => $cpu / 1000 / $opt{count} },
+                     redis_us => $cpu / 1000 / $opt{count},
+                     redis_us_a_run => $cpu / 1000 / $opt{count} },
         faults => [
             $length == $opt{count} ? ()
                 : "the list has $length of the $opt{count} that were pushed",
