@@ -103,8 +103,17 @@ end
 -- A recipient may have been identified by an event of the same call.
 
 local event_of, made
+local new = {}
 
-each(K[4], to0 + 1, id0, 0, function(r)
+each(K[4], to0 + 1, cat0, 0, function(r)
+    if r > runs then
+        if not (forgotten and forgotten[r - runs]) then
+            new[#new + 1] = A[to0 + r]
+        end
+
+        return
+    end
+
     if not made then
         local run0, user0 = 0, 0
 
@@ -152,20 +161,14 @@ for first = mark0 + 1, to0, CHUNK do
     call('SADD', K[2], unpack(A, first, math.min(first + CHUNK - 1, to0)))
 end
 
-if stored > 0 and not forgotten then
-    for first = id0 + 1, cat0, CHUNK do
-        call('SADD', K[4], unpack(A, first, math.min(first + CHUNK - 1, cat0)))
-    end
+for first = 1, #new, CHUNK do
+    call('SADD', K[4], unpack(new, first, math.min(first + CHUNK - 1, #new)))
 end
 
 for u = 1, stored do
     local last = field + tonumber(A[field])
 
-    if not forgotten then
-        call('HSET', USER .. A[id0 + u], unpack(A, field + 1, last))
-
-    elseif not forgotten[u] then
-        call('SADD', K[4], A[id0 + u])
+    if not (forgotten and forgotten[u]) then
         call('HSET', USER .. A[id0 + u], unpack(A, field + 1, last))
     end
 

@@ -37,6 +37,7 @@ type counted struct {
 
 type batch struct {
 	runs, marks, recipients, stored, fields, records []byte
+	quoted                                           []byte // for a moment
 
 	events, nruns, nstored int
 	nfields                int // arguments
@@ -87,7 +88,7 @@ func (b *batch) reset() {
 		runs: b.runs[:0], marks: b.marks[:0], recipients: b.recipients[:0],
 		stored: b.stored[:0], fields: b.fields[:0], records: b.records[:0],
 		catalogue: b.catalogue[:0], runsEnd: b.runsEnd[:0], dropped: b.dropped[:0],
-		seen: b.seen, done: make(chan struct{}),
+		quoted: b.quoted, seen: b.seen, done: make(chan struct{}),
 	}
 
 	if b.seen == nil {
@@ -119,7 +120,7 @@ func (b *batch) add(events []event, p *part) {
 
 		if len(message) == 0 || len(message) > maxMessage {
 			e.message = null
-			b.marks = appendBulk(b.marks, []byte(newUUID())) // which nothing repeats
+			b.marks = appendBulk(b.marks, appendUUID(nil)) // which nothing repeats
 
 		} else {
 			mark := maphash.Bytes(seed, message)
@@ -251,7 +252,8 @@ func (b *batch) identify(e *event) {
 		name := append(append(append([]byte{}, first...), ' '), last...)
 
 		b.fields = append(b.fields, "$4\r\nname\r\n"...)
-		b.fields = appendBulk(b.fields, quote(name))
+		b.quoted = appendQuoted(b.quoted[:0], name)
+		b.fields = appendBulk(b.fields, b.quoted)
 	}
 }
 
@@ -262,7 +264,8 @@ func (b *batch) store(id []byte, n int) {
 	b.stored = appendBulk(b.stored, id)
 	b.fields = appendNumber(b.fields, n)
 	b.fields = append(b.fields, "$2\r\nid\r\n"...)
-	b.fields = appendBulk(b.fields, quote(id))
+	b.quoted = appendQuoted(b.quoted[:0], id)
+	b.fields = appendBulk(b.fields, b.quoted)
 	b.fields = append(b.fields, "$10\r\nupdated_at\r\n$26\r\n\""...)
 	b.fields = append(b.fields, clock...)
 	b.fields = append(b.fields, "\"\r\n"...)
@@ -278,7 +281,9 @@ func (b *batch) trigger(e *event) {
 
 	var room [2048]byte
 
-	trigger := newUUID()
+	var id [36]byte
+
+	trigger := appendUUID(id[:0])
 	tail := append(room[:0], `},"actor":`...)
 
 	if actor := reference(e.actor); actor != nil {
@@ -342,25 +347,14 @@ func elements(list []byte) int {
 	return n
 }
 
-func (b *batch) recipient(value []byte, e *event, trigger string, tail []byte, taken map[string]bool) {
-	id, quoted := value, value
+func (b *batch) recipient(value []byte, e *event, trigger, tail []byte, taken map[string]bool) {
+	id := b.inline(value)
 
-	if value[0] == '{' {
-		if id = b.inline(value); id == nil {
-			return
-		}
-
-		quoted = quote(id)
-
-	} else {
-		if id = identity(value); id == nil {
-			return
-		}
-
-		if value[0] != '"' {
-			quoted = quote(id)
-		}
+	if id == nil {
+		return
 	}
+
+	b.quoted = appendQuoted(b.quoted[:0], id)
 
 	if taken != nil {
 		if taken[string(id)] {
@@ -377,7 +371,7 @@ func (b *batch) recipient(value []byte, e *event, trigger string, tail []byte, t
 
 	run = append(run, '$')
 	run = strconv.AppendInt(run, int64(len(`{"id":"`)+36+len(head1)+36+len(head2)+len(e.message)+
-		len(head3)+len(quoted)+len(tail)), 10)
+		len(head3)+len(b.quoted)+len(tail)), 10)
 	run = append(run, "\r\n{\"id\":\""...)
 	run = appendUUID(run)
 	run = append(run, head1...)
@@ -385,13 +379,17 @@ func (b *batch) recipient(value []byte, e *event, trigger string, tail []byte, t
 	run = append(run, head2...)
 	run = append(run, e.message...)
 	run = append(run, head3...)
-	run = append(run, quoted...)
+	run = append(run, b.quoted...)
 	run = append(run, tail...)
 	b.runs = append(run, "\r\n"...)
 }
 
-// Stores a recipient that is an object; its id, nil if it is no user.
+// The id of a recipient, nil if it is no user's; stores it if it is an object.
 func (b *batch) inline(value []byte) []byte {
+	if value[0] != '{' {
+		return identity(value)
+	}
+
 	var id []byte
 
 	n := 4
@@ -521,10 +519,10 @@ func reference(value []byte) []byte {
 		return value
 	}
 
-	return quote(id)
+	return appendQuoted(nil, id)
 }
 
-func quote(text []byte) []byte {
+func appendQuoted(to, text []byte) []byte {
 	plain := true
 
 	for _, c := range text {
@@ -534,12 +532,12 @@ func quote(text []byte) []byte {
 	}
 
 	if plain {
-		return append(append(append(make([]byte, 0, len(text)+2), '"'), text...), '"')
+		return append(append(append(to, '"'), text...), '"')
 	}
 
 	quoted, _ := json.Marshal(string(text))
 
-	return quoted
+	return append(to, quoted...)
 }
 
 func appendBulk(to, value []byte) []byte {
@@ -565,12 +563,6 @@ func next() uint64 {
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 
 	return x ^ x>>31
-}
-
-func newUUID() string {
-	var room [36]byte
-
-	return string(appendUUID(room[:0]))
 }
 
 // A random UUID, version 4.

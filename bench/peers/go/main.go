@@ -70,7 +70,8 @@ func main() {
 }
 
 func (s *service) handle(ctx *fasthttp.RequestCtx) {
-	if string(ctx.Path()) != s.path {
+	// of the URI no more is looked at, so it need not be taken apart
+	if string(ctx.RequestURI()) != s.path {
 		refuse(ctx, &failure{404, "unknown_endpoint",
 			"there is no endpoint with this token: take the URL from the source"})
 		return
@@ -123,5 +124,5 @@ func refuse(ctx *fasthttp.RequestCtx, f *failure) {
 	ctx.Response.SetStatusCode(f.status)
 	ctx.Response.Header.SetContentType("application/json")
 	ctx.Response.SetBodyString(`{"error":{"code":"` + f.code + `","message":` +
-		string(quote([]byte(f.message))) + "}}\n")
+		string(appendQuoted(nil, []byte(f.message))) + "}}\n")
 }
