@@ -1,4 +1,4 @@
-# make bench         the peers and the ceilings beside the module: about ten
+# make bench         the peers and the ceilings beside the module: about twenty
 #                    minutes; exits non-zero where a target is missed
 # make bench-smoke   that all of it works, without a judgement of speed
 #

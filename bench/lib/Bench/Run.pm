@@ -12,6 +12,7 @@ package Bench::Run;
 use strict;
 use warnings;
 
+use Bench::Push;
 use Bench::Tools qw(tool run_tool on $Codec);
 use Knock::Server qw(connect_redis wait_for);
 
@@ -26,8 +27,8 @@ our $Tag = 'knock:{development}:';
 # Options, most as those of build/bench/load: connections, batch, rate,
 # seconds, warmup, count, first, users, recipients, mix, only, seed.  With
 # `path` Redis and configuration stay as the run before left them, whose result
-# has the path.  With `tamper`, code that gets a client of Redis, it is called
-# between load and verification.
+# has the path.  With `warm` Redis has had the memory before.  With `tamper`,
+# code that gets a client of Redis, it is called between load and verification.
 
 sub measure {
     my ($server, %opt) = @_;
@@ -38,6 +39,9 @@ sub measure {
 
     my $path = $opt{path} // $server->configure(\%opt);
     my ($memory) = $redis->command('INFO', 'memory') =~ /^used_memory:(\d+)/m;
+
+    Bench::Push::warm(%opt) if $opt{warm};
+
     my $result = load($server, $path, \%opt);
 
     $result->{path} = $path;

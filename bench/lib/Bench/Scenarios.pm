@@ -26,7 +26,7 @@ our %Servers = (
     'a'            => { kind => 'lua', title => '(a) nginx and Lua' },
     'b'            => { kind => 'node', title => '(b) Node, fastify' },
     'c'            => { kind => 'read', title => '(c) body read, no more' },
-    'd'            => { kind => 'push', title => '(d) RPUSH, 16 deep' },
+    'd'            => { kind => 'push', title => '(d) RPUSH, pipelined' },
     'e'            => { kind => 'go', title => '(e) Go, fasthttp' },
 );
 
@@ -77,7 +77,8 @@ our @Scenarios = (
 
     { name => 'hundred', title => 'single events, each of 100 recipients',
       servers => [qw(module d)],
-      load => { connections => 64, recipients => 100, only => 'bare' },
+      load => { connections => 64, recipients => 100, only => 'bare',
+                count => 1000, warm => 1 },
       smoke => { count => 100 } },
 
     { name => 'former-64', title => 'former mix: single events, 64 connections',
