@@ -1,4 +1,4 @@
-# make bench         the peers and the ceilings beside the module: about ten
+# make bench         the peers and the ceilings beside the module: about twenty
 #                    minutes; exits non-zero where a target is missed
 # make bench-smoke   that all of it works, without a judgement of speed
 #
@@ -49,8 +49,18 @@ build/peers/installed: bench/peers/node/package-lock.json | deps-bench
 	@bench/peers/node/install > /dev/null
 
 
+# peer (e), of Debian's packages alone
+
+BENCH_GO := GO111MODULE=off GOFLAGS= GOPATH=/usr/share/gocode \
+		GOCACHE=$(CURDIR)/build/go-cache CGO_ENABLED=0 go
+
+build/bench/go-peer: $(wildcard bench/peers/go/*) | deps-bench
+	@mkdir -p $(@D)
+	cd bench/peers/go && $(BENCH_GO) build -o $(CURDIR)/$@ .
+
+
 bench-build: module deps-bench $(BENCH_TOOLS) $(BENCH_READ) \
-		build/peers/installed
+		build/peers/installed build/bench/go-peer
 
 bench: bench-build
 	@bench/run $(BENCH)

@@ -16,7 +16,7 @@
 
 static void effects_options(effects_t *effects, int argc, char **argv,
     const char **path, int *prepare);
-static int effects_only(const char *text);
+static int effects_named(int n);
 static int effects_report(const effects_t *effects);
 
 
@@ -61,6 +61,7 @@ effects_options(effects_t *effects, int argc, char **argv, const char **path,
         { "seed",        required_argument, NULL, 's' },
         { "users",       required_argument, NULL, 'u' },
         { "recipients",  required_argument, NULL, 'm' },
+        { "mix",         required_argument, NULL, 'i' },
         { "only",        required_argument, NULL, 'o' },
         { "first",       required_argument, NULL, 'f' },
         { "count",       required_argument, NULL, 'c' },
@@ -105,8 +106,13 @@ effects_options(effects_t *effects, int argc, char **argv, const char **path,
             effects->events.recipients = (uint32_t) n;
             break;
 
+        case 'i':
+            effects->events.mix = (bench_mix_e)
+                                  effects_named(bench_mix_named(optarg));
+            break;
+
         case 'o':
-            effects->events.only = effects_only(optarg);
+            effects->events.only = effects_named(bench_kind_named(optarg));
             break;
 
         case 'f':
@@ -136,11 +142,12 @@ effects_options(effects_t *effects, int argc, char **argv, const char **path,
         (void) fprintf(stderr,
 "effects --redis SOCKET --prepare [--users N]\n"
 "effects --redis SOCKET --first N --count N [--batch N] [--users-first N]\n"
-"        [--seed N] [--users N] [--recipients N] [--only KIND]\n"
+"        [--seed N] [--users N] [--recipients N] [--mix NAME] [--only KIND]\n"
 "\n"
 "Stores the known users; or holds what is in Redis against the events of a\n"
 "range (--users-first: which began to change users at this one), prints a JSON\n"
-"object, and exits 1 if anything is not as it must be.\n");
+"object, and exits 1 if anything is not as it must be.  Kinds and mixes are\n"
+"those of load --help.\n");
         exit(2);
     }
 
@@ -151,17 +158,14 @@ effects_options(effects_t *effects, int argc, char **argv, const char **path,
 
 
 static int
-effects_only(const char *text)
+effects_named(int n)
 {
-    if (text && strcmp(text, "bare") == 0) {
-        return BENCH_BARE;
+    if (n == -1) {
+        (void) fprintf(stderr, "effects: no such kind or mix\n");
+        exit(2);
     }
 
-    if (text && strcmp(text, "inline") == 0) {
-        return BENCH_INLINE;
-    }
-
-    return BENCH_IDENTIFY;
+    return n;
 }
 
 
@@ -184,10 +188,36 @@ effects_fault(effects_t *effects, const char *fmt, ...)
 static int
 effects_report(const effects_t *effects)
 {
-    uint64_t     i;
+    int          n, kind;
+    uint64_t     i, counts[BENCH_KINDS];
     const char  *p;
 
-    (void) printf("{\"runs\":%llu,\"users_changed\":%llu,\"faults\":%llu,"
+    memset(counts, 0, sizeof(counts));
+
+    for (i = effects->users_first; i < effects->first + effects->count; i++) {
+        kind = bench_kind(&effects->events, i);
+
+        if (kind == BENCH_REPEAT) {
+            continue;
+        }
+
+        for (n = 0; strcmp(bench_key(n), bench_key(kind)) != 0; n++) {
+            /* void */
+        }
+
+        counts[n]++;
+    }
+
+    (void) printf("{\"catalogue\":{");
+
+    for (n = 0, kind = 0; kind < BENCH_KINDS; kind++) {
+        if (counts[kind]) {
+            (void) printf("%s\"%s\":%llu", n++ ? "," : "", bench_key(kind),
+                          (unsigned long long) counts[kind]);
+        }
+    }
+
+    (void) printf("},\"runs\":%llu,\"users_changed\":%llu,\"faults\":%llu,"
                   "\"told\":[",
                   (unsigned long long) effects->runs,
                   (unsigned long long) effects->changed,

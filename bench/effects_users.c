@@ -17,21 +17,22 @@
 
 enum {
     USERS_TOUCHED    = 1,       /* by an inline identification or identify */
-    USERS_IDENTIFIED = 2
+    USERS_IDENTIFIED = 2,
+    USERS_NESTED     = 4        /* identified with objects */
 };
 
 enum {
     USER_ID = 0, USER_EMAIL, USER_NAME, USER_UPDATED_AT, USER_FIRST,
     USER_LAST, USER_PHONE, USER_PLAN, USER_SEATS, USER_CREATED_AT,
     USER_COMPANY, USER_TITLE, USER_TIMEZONE, USER_LOCALE, USER_TAGS,
-    USER_ABOUT, USER_FIELDS
+    USER_ABOUT, USER_ADDRESS, USER_FIELDS
 };
 
 
 static const char  *user_fields[USER_FIELDS] = {
     "id", "email", "name", "updated_at", "firstName", "lastName",
     "phone_number", "plan", "seats", "created_at", "company", "title",
-    "timezone", "locale", "tags", "about"
+    "timezone", "locale", "tags", "about", "address"
 };
 
 
@@ -40,11 +41,15 @@ static void effects_verify_user(effects_t *effects, uint32_t user, int flags,
     const json_slice_t *fields, unsigned n);
 static const char *effects_user_fault(effects_t *effects, uint32_t user,
     int flags, const json_slice_t *fields, unsigned n);
-static const char *effects_identified_fault(effects_t *effects, uint32_t user,
+static const char *effects_identified_fault(effects_t *effects,
     const json_slice_t *fields, uint64_t i);
+static const char *effects_address_fault(effects_t *effects, uint32_t user,
+    json_slice_t address);
+static int effects_same_object(json_slice_t value, const char *text);
 static uint64_t effects_source(effects_t *effects, uint32_t user,
     json_slice_t value, const char *before, const char *after);
-static int effects_superseded(effects_t *effects, uint32_t user, uint64_t i);
+static int effects_superseded(effects_t *effects, uint32_t user, uint64_t i,
+    int nested);
 
 
 void
@@ -106,6 +111,11 @@ effects_verify_users(effects_t *effects)
         case BENCH_INLINE:
             flags[bench_target(&effects->events, i, 0)] |= USERS_TOUCHED;
             break;
+
+        case BENCH_NESTED:
+            flags[bench_target(&effects->events, i, 0)] |= USERS_NESTED;
+
+            /* fall through */
 
         case BENCH_IDENTIFY:
             flags[bench_target(&effects->events, i, 0)]
@@ -209,9 +219,12 @@ effects_user_fault(effects_t *effects, uint32_t user, int flags,
     char               id[BENCH_ID_SIZE], email[64];
     unsigned           k, want;
     uint64_t           i, identify;
+    const char        *fault;
     bench_template_t  *t;
 
-    want = flags & USERS_IDENTIFIED ? USER_FIELDS : USER_UPDATED_AT + 1;
+    want = flags & USERS_NESTED       ? USER_FIELDS
+           : flags & USERS_IDENTIFIED ? USER_ADDRESS
+                                      : USER_UPDATED_AT + 1;
 
     if (n != want) {
         return "has more or fewer fields than it must";
@@ -256,7 +269,7 @@ effects_user_fault(effects_t *effects, uint32_t user, int flags,
         return "was changed and has its old updated_at";
     }
 
-    if (effects_superseded(effects, user, i)) {
+    if (effects_superseded(effects, user, i, 0)) {
         return "does not have what the last event of an array gave it";
     }
 
@@ -267,28 +280,34 @@ effects_user_fault(effects_t *effects, uint32_t user, int flags,
     identify = effects_source(effects, user, fields[USER_PHONE], "+", "");
 
     if (identify == USERS_NONE
-        || bench_kind(&effects->events, identify) != BENCH_IDENTIFY)
+        || bench_kind(&effects->events, identify) == BENCH_INLINE)
     {
         return "has a phone_number that no identify gave it";
     }
 
-    if (bench_kind(&effects->events, i) == BENCH_IDENTIFY && i != identify) {
+    if (bench_kind(&effects->events, i) != BENCH_INLINE && i != identify) {
         return "has its email and its phone_number from two identifies";
     }
 
-    return effects_identified_fault(effects, user, fields, identify);
+    fault = effects_identified_fault(effects, fields, identify);
+
+    if (fault || !(flags & USERS_NESTED)) {
+        return fault;
+    }
+
+    return effects_address_fault(effects, user, fields[USER_ADDRESS]);
 }
 
 
 static const char *
-effects_identified_fault(effects_t *effects, uint32_t user,
-    const json_slice_t *fields, uint64_t i)
+effects_identified_fault(effects_t *effects, const json_slice_t *fields,
+    uint64_t i)
 {
+    int                nested;
     char               seats[16];
     bench_template_t  *t;
 
-    (void) user;
-
+    nested = bench_kind(&effects->events, i) == BENCH_NESTED;
     t = bench_template(&effects->events, i);
     (void) snprintf(seats, sizeof(seats), "%u", t->seats);
 
@@ -296,7 +315,8 @@ effects_identified_fault(effects_t *effects, uint32_t user,
         || !json_is_string(fields[USER_LAST], t->last)
         || !json_is_string(fields[USER_PLAN], t->plan)
         || !json_is_string(fields[USER_CREATED_AT], t->created)
-        || !json_is_string(fields[USER_COMPANY], t->company)
+        || !(nested ? effects_same_object(fields[USER_COMPANY], t->employer)
+                    : json_is_string(fields[USER_COMPANY], t->company))
         || !json_is_string(fields[USER_TITLE], t->title)
         || !json_is_string(fields[USER_TIMEZONE], t->timezone)
         || !json_is_string(fields[USER_LOCALE], t->locale)
@@ -309,6 +329,88 @@ effects_identified_fault(effects_t *effects, uint32_t user,
     }
 
     return NULL;
+}
+
+
+/* An address is that of one event, but perhaps not that of the last. */
+
+static const char *
+effects_address_fault(effects_t *effects, uint32_t user, json_slice_t address)
+{
+    char               want[256];
+    uint64_t           i;
+    json_slice_t       rest, key, value;
+    bench_template_t  *t;
+
+    rest = address;
+    i = USERS_NONE;
+
+    while (json_member(&rest, &key, &value) == 1) {
+        if (json_is_string(key, "postalCode")) {
+            i = effects_source(effects, user, value, "", "");
+        }
+    }
+
+    if (i == USERS_NONE
+        || bench_kind(&effects->events, i) != BENCH_NESTED)
+    {
+        return "has an address that no identify gave it";
+    }
+
+    t = bench_template(&effects->events, i);
+    (void) snprintf(want, sizeof(want), "%s%0*llu\"}", t->address,
+                    BENCH_NUMBER_WIDTH, (unsigned long long) i);
+
+    if (!effects_same_object(address, want)) {
+        return "has an address that is not all from one identify";
+    }
+
+    return effects_superseded(effects, user, i, 1)
+           ? "does not have the address of the last identify of an array"
+           : NULL;
+}
+
+
+/* Whether an object has the members of another one, in any order. */
+
+static int
+effects_same_object(json_slice_t value, const char *text)
+{
+    int           n, found;
+    char          one[USERS_VALUE_SIZE], other[USERS_VALUE_SIZE];
+    json_slice_t  want, key, member, rest, other_key, other_member;
+
+    want.data = text;
+    want.len = strlen(text);
+    n = 0;
+
+    while (json_member(&want, &key, &member) == 1) {
+        (void) json_string(key, one, sizeof(one));
+        rest = value;
+        found = 0;
+
+        while (json_member(&rest, &other_key, &other_member) == 1) {
+            if (json_is_string(other_key, one)) {
+                found = json_string(member, other, sizeof(other)) == 0
+                        ? json_is_string(other_member, other)
+                        : member.len == other_member.len
+                          && memcmp(member.data, other_member.data, member.len)
+                             == 0;
+            }
+        }
+
+        if (!found) {
+            return 0;
+        }
+
+        n++;
+    }
+
+    for (rest = value; json_member(&rest, &key, &member) == 1; n--) {
+        /* void */
+    }
+
+    return n == 0;
 }
 
 
@@ -341,18 +443,22 @@ effects_source(effects_t *effects, uint32_t user, json_slice_t value,
 
     kind = bench_kind(&effects->events, i);
 
-    return kind != BENCH_BARE
+    return bench_stores(kind)
            && bench_target(&effects->events, i, 0) == user
            ? i : USERS_NONE;
 }
 
 
-/* Whether a later event of the same array was about the same user. */
+/*
+ * Whether a later event of the same array was about the same user; of nested
+ * ones, if only these count.
+ */
 
 static int
-effects_superseded(effects_t *effects, uint32_t user, uint64_t i)
+effects_superseded(effects_t *effects, uint32_t user, uint64_t i, int nested)
 {
-    uint64_t  end;
+    uint64_t      end;
+    bench_kind_e  kind;
 
     if (i < effects->first) {
         return 0;
@@ -366,7 +472,9 @@ effects_superseded(effects_t *effects, uint32_t user, uint64_t i)
     }
 
     for (i++; i < end; i++) {
-        if (bench_kind(&effects->events, i) != BENCH_BARE
+        kind = bench_kind(&effects->events, i);
+
+        if ((nested ? kind == BENCH_NESTED : bench_stores(kind))
             && bench_target(&effects->events, i, 0) == user)
         {
             return 1;

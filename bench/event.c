@@ -9,12 +9,72 @@ static void bench_digits(char *to, uint64_t n, size_t width);
 static void bench_time(char *to, uint64_t i);
 
 
-/* of ten events in a row: exactly the shares of the mix */
+/* of twenty events in a row: exactly the shares of the mix */
 
-static const bench_kind_e  bench_kinds[10] = {
-    BENCH_BARE, BENCH_BARE, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY,
-    BENCH_BARE, BENCH_BARE, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY
+static const bench_kind_e  bench_kinds[BENCH_MIXES][BENCH_CYCLE] = {
+
+    { BENCH_BARE, BENCH_OTHER, BENCH_INLINE, BENCH_BARE, BENCH_NESTED,
+      BENCH_THREE, BENCH_BARE, BENCH_PAGE, BENCH_IDENTIFY, BENCH_INLINE,
+      BENCH_BARE, BENCH_OTHER, BENCH_INLINE, BENCH_BARE, BENCH_NESTED,
+      BENCH_THREE, BENCH_BARE, BENCH_PAGE, BENCH_IDENTIFY, BENCH_REPEAT },
+
+    { BENCH_BARE, BENCH_OTHER, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY,
+      BENCH_THREE, BENCH_BARE, BENCH_PAGE, BENCH_IDENTIFY, BENCH_INLINE,
+      BENCH_BARE, BENCH_OTHER, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY,
+      BENCH_THREE, BENCH_BARE, BENCH_PAGE, BENCH_IDENTIFY, BENCH_REPEAT },
+
+    { BENCH_BARE, BENCH_BARE, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY,
+      BENCH_BARE, BENCH_BARE, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY,
+      BENCH_BARE, BENCH_BARE, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY,
+      BENCH_BARE, BENCH_BARE, BENCH_INLINE, BENCH_BARE, BENCH_IDENTIFY }
 };
+
+static const char  *bench_mix_names[BENCH_MIXES] = {
+    "usual", "flat", "former"
+};
+
+static const struct {
+    const char  *name;
+    const char  *key;           /* in the catalogue */
+} bench_kind_table[BENCH_KINDS] = {
+    { "bare",     "track/" BENCH_EVENT },
+    { "three",    "track/" BENCH_EVENT },
+    { "inline",   "track/" BENCH_EVENT },
+    { "identify", "identify" },
+    { "nested",   "identify" },
+    { "other",    "track/" BENCH_OTHER_EVENT },
+    { "page",     "page" }
+};
+
+
+int
+bench_kind_named(const char *name)
+{
+    int  kind;
+
+    for (kind = 0; kind < BENCH_KINDS; kind++) {
+        if (strcmp(name, bench_kind_table[kind].name) == 0) {
+            return kind;
+        }
+    }
+
+    return -1;
+}
+
+
+int
+bench_mix_named(const char *name)
+{
+    int  mix;
+
+    for (mix = 0; mix < BENCH_MIXES; mix++) {
+        if (strcmp(name, bench_mix_names[mix]) == 0) {
+            return mix;
+        }
+    }
+
+    return -1;
+}
 
 
 bench_kind_e
@@ -24,7 +84,41 @@ bench_kind(const bench_events_t *events, uint64_t i)
         return (bench_kind_e) events->only;
     }
 
-    return bench_kinds[i % 10];
+    return bench_kinds[events->mix][i % BENCH_CYCLE];
+}
+
+
+const char *
+bench_key(bench_kind_e kind)
+{
+    return bench_kind_table[kind].key;
+}
+
+
+int
+bench_stores(bench_kind_e kind)
+{
+    return kind == BENCH_INLINE || kind == BENCH_IDENTIFY
+           || kind == BENCH_NESTED;
+}
+
+
+/* One of the thousand before it, and never a repeat itself. */
+
+uint64_t
+bench_original(const bench_events_t *events, uint64_t i)
+{
+    uint64_t  random, cycles;
+
+    random = bench_mix(events->seed * 5 + i);
+    cycles = (random >> 32) % 50;
+
+    if (cycles > i / BENCH_CYCLE) {
+        cycles = i / BENCH_CYCLE;
+    }
+
+    return i - cycles * BENCH_CYCLE - 1
+           - (random & 0xffffffff) % (BENCH_CYCLE - 1);
 }
 
 
@@ -69,6 +163,9 @@ bench_runs(const bench_events_t *events, uint64_t i)
 
     case BENCH_BARE:
         return events->recipients;
+
+    case BENCH_THREE:
+        return BENCH_THREE_COUNT;
 
     case BENCH_INLINE:
         return 1;
@@ -131,14 +228,14 @@ bench_message_id(const bench_events_t *events, uint64_t i, char *id)
 
 
 void
-bench_timestamp(const bench_template_t *t, uint64_t i, char *time)
+bench_timestamp(uint64_t i, char *time)
 {
     char  clock[BENCH_TIME_WIDTH];
 
     bench_time(clock, i);
 
-    (void) snprintf(time, BENCH_TIME_SIZE, BENCH_DATE "%.8s.%03uZ", clock,
-                    t->msec);
+    (void) snprintf(time, BENCH_TIME_SIZE, BENCH_DATE "%.*sZ",
+                    BENCH_TIME_WIDTH, clock);
 }
 
 
@@ -183,7 +280,7 @@ bench_digits(char *to, uint64_t n, size_t width)
 }
 
 
-/* HH:MM:SS: a thousand events a second, from midnight on. */
+/* HH:MM:SS.mmm: a thousand events a second, from midnight on. */
 
 static void
 bench_time(char *to, uint64_t i)
@@ -192,9 +289,10 @@ bench_time(char *to, uint64_t i)
 
     sec = i / 1000 % 86400;
 
-    memcpy(to, "00:00:00", BENCH_TIME_WIDTH);
+    memcpy(to, "00:00:00.000", BENCH_TIME_WIDTH);
 
     bench_digits(to, sec / 3600, 2);
     bench_digits(to + 3, sec / 60 % 60, 2);
     bench_digits(to + 6, sec % 60, 2);
+    bench_digits(to + 9, i % 1000, 3);
 }

@@ -37,7 +37,9 @@ static void bench_put_context(char *draft, size_t *len,
 static void bench_put_properties(const bench_events_t *events,
     bench_kind_e kind, char *draft, size_t *len, const bench_template_t *t,
     uint64_t *random);
-static void bench_put_traits(char *draft, size_t *len,
+static void bench_put_unmapped(bench_kind_e kind, char *draft, size_t *len,
+    const bench_template_t *t, uint64_t *random);
+static void bench_put_traits(bench_kind_e kind, char *draft, size_t *len,
     const bench_template_t *t, uint64_t *random);
 static void bench_put_words(char *draft, size_t *len, size_t min,
     uint64_t *random);
@@ -72,6 +74,20 @@ static const char  *bench_companies[] = {
     "Acme Ltd", "Globex", "Initech", "Umbra & Sons", "Stark Tooling",
     "Wayne Freight", "Hooli Docs", "Soylent Foods"
 };
+
+static const char  *bench_industries[] = {
+    "Software", "Logistics", "Manufacturing", "Education", "Food"
+};
+
+static const char  *bench_streets[] = {
+    "Harbour Road", "Rua do Ouro", "Mill Lane", "Lindenweg", "Elm Street"
+};
+
+static const char  *bench_cities[] = {
+    "Lisbon", "Leeds", "Hamburg", "Osaka", "Recife", "Gda\xc5\x84sk"
+};
+
+static const char  *bench_countries[] = { "PT", "GB", "DE", "JP", "BR", "PL" };
 
 static const char  *bench_titles[] = {
     "Engineer", "Designer", "Head of Product", "Support Lead", "Analyst",
@@ -130,6 +146,10 @@ bench_events_init(bench_events_t *events)
             {
                 return -1;
             }
+
+            if (t[n].len > events->longest) {
+                events->longest = t[n].len;
+            }
         }
     }
 
@@ -159,7 +179,6 @@ bench_template_make(const bench_events_t *events, bench_kind_e kind,
     t->locale = bench_pick(bench_locales, &random);
     t->tags = bench_pick(bench_tags, &random);
     t->seats = (unsigned) (bench_next(&random) % 500);
-    t->msec = (unsigned) (bench_next(&random) % 900);
 
     (void) snprintf(t->name, sizeof(t->name), "%s %s", t->first, t->last);
     (void) snprintf(t->created, sizeof(t->created),
@@ -168,6 +187,18 @@ bench_template_make(const bench_events_t *events, bench_kind_e kind,
                     (unsigned) (bench_next(&random) % 28 + 1));
     (void) snprintf(t->org, sizeof(t->org), "acme-%02u",
                     (unsigned) (bench_next(&random) % 100));
+    (void) snprintf(t->employer, sizeof(t->employer),
+                    "{\"id\":\"%s\",\"name\":\"%s\",\"industry\":\"%s\","
+                    "\"employee_count\":%u,\"plan\":\"%s\"}",
+                    t->org, t->company, bench_pick(bench_industries, &random),
+                    (unsigned) (bench_next(&random) % 9000 + 1), t->plan);
+    (void) snprintf(t->address, sizeof(t->address),
+                    "{\"street\":\"%u %s\",\"city\":\"%s\","
+                    "\"country\":\"%s\",\"postalCode\":\"",
+                    (unsigned) (bench_next(&random) % 200 + 1),
+                    bench_pick(bench_streets, &random),
+                    bench_pick(bench_cities, &random),
+                    bench_pick(bench_countries, &random));
 
     len = 0;
 
@@ -179,8 +210,9 @@ bench_template_make(const bench_events_t *events, bench_kind_e kind,
 
     bench_put_context(draft, &len, t, &random);
 
-    if (kind != BENCH_IDENTIFY) {
-        bench_put(draft, &len, ",\"event\":\"" BENCH_EVENT "\"");
+    if (kind != BENCH_IDENTIFY && kind != BENCH_NESTED && kind != BENCH_PAGE) {
+        bench_put(draft, &len, ",\"event\":\"%s\"",
+                  kind == BENCH_OTHER ? BENCH_OTHER_EVENT : BENCH_EVENT);
     }
 
     bench_message_id(events, 0, id);
@@ -190,30 +222,32 @@ bench_template_make(const bench_events_t *events, bench_kind_e kind,
               ",\"integrations\":{\"Segment.io\":true,"
               "\"Webhooks (Actions)\":true},\"messageId\":\"%s"
               BENCH_HOLE_NUMBER "\",\"originalTimestamp\":\"" BENCH_DATE
-              BENCH_HOLE_TIME ".%03uZ\"",
-              id, t->msec);
+              BENCH_HOLE_TIME "Z\"", id);
 
-    if (kind != BENCH_IDENTIFY) {
+    if (kind == BENCH_OTHER || kind == BENCH_PAGE) {
+        bench_put_unmapped(kind, draft, &len, t, &random);
+
+    } else if (kind != BENCH_IDENTIFY && kind != BENCH_NESTED) {
         bench_put(draft, &len, ",\"properties\":" BENCH_PROPERTIES);
         bench_put_properties(events, kind, draft, &len, t, &random);
         bench_put(draft, &len, BENCH_PROPERTIES);
     }
 
     bench_put(draft, &len,
-              ",\"receivedAt\":\"" BENCH_DATE BENCH_HOLE_TIME ".%03uZ\","
-              "\"sentAt\":\"" BENCH_DATE BENCH_HOLE_TIME ".%03uZ\","
-              "\"timestamp\":\"" BENCH_DATE BENCH_HOLE_TIME ".%03uZ\"",
-              t->msec + 90, t->msec + 70, t->msec);
+              ",\"receivedAt\":\"" BENCH_DATE BENCH_HOLE_TIME "Z\","
+              "\"sentAt\":\"" BENCH_DATE BENCH_HOLE_TIME "Z\","
+              "\"timestamp\":\"" BENCH_DATE BENCH_HOLE_TIME "Z\"");
 
-    if (kind == BENCH_IDENTIFY) {
+    if (kind == BENCH_IDENTIFY || kind == BENCH_NESTED) {
         bench_put(draft, &len, ",\"traits\":");
-        bench_put_traits(draft, &len, t, &random);
+        bench_put_traits(kind, draft, &len, t, &random);
         bench_put(draft, &len, ",\"type\":\"identify\",\"userId\":\"u"
                                BENCH_HOLE_TARGET "\",\"version\":2}");
 
     } else {
-        bench_put(draft, &len, ",\"type\":\"track\",\"userId\":\"u"
-                               BENCH_HOLE_ACTOR "\",\"version\":2}");
+        bench_put(draft, &len, ",\"type\":\"%s\",\"userId\":\"u"
+                               BENCH_HOLE_ACTOR "\",\"version\":2}",
+                  kind == BENCH_PAGE ? "page" : "track");
     }
 
     rc = bench_template_cut(t, draft, len);
@@ -369,7 +403,9 @@ static void
 bench_put_properties(const bench_events_t *events, bench_kind_e kind,
     char *draft, size_t *len, const bench_template_t *t, uint64_t *random)
 {
-    uint32_t  n;
+    uint32_t  n, count;
+
+    count = kind == BENCH_THREE ? BENCH_THREE_COUNT : events->recipients;
 
     bench_put(draft, len, "{\"recipients\":[");
 
@@ -380,7 +416,7 @@ bench_put_properties(const bench_events_t *events, bench_kind_e kind,
                   t->name);
 
     } else {
-        for (n = 0; n < events->recipients; n++) {
+        for (n = 0; n < count; n++) {
             bench_put(draft, len, "%s\"u" BENCH_HOLE_TARGET "\"",
                       n ? "," : "");
         }
@@ -404,19 +440,56 @@ bench_put_properties(const bench_events_t *events, bench_kind_e kind,
 }
 
 
+/* What a page view, or a track that no action is for, says. */
+
 static void
-bench_put_traits(char *draft, size_t *len, const bench_template_t *t,
-    uint64_t *random)
+bench_put_unmapped(bench_kind_e kind, char *draft, size_t *len,
+    const bench_template_t *t, uint64_t *random)
+{
+    unsigned  document;
+
+    document = (unsigned) (bench_next(random) % 10000);
+
+    if (kind == BENCH_PAGE) {
+        bench_put(draft, len, ",\"name\":\"Roadmap\"");
+    }
+
+    bench_put(draft, len,
+              ",\"properties\":{\"path\":\"/docs/roadmap-%04u\","
+              "\"org\":\"%s\",\"document\":{\"id\":\"roadmap-%04u\","
+              "\"version\":%u,\"shared\":true,\"tags\":%s},\"summary\":\"",
+              document, t->org, document, (unsigned) (bench_next(random) % 90),
+              t->tags);
+
+    bench_put_words(draft, len, 190 + bench_next(random) % 120, random);
+    bench_put(draft, len, "\"}");
+}
+
+
+static void
+bench_put_traits(bench_kind_e kind, char *draft, size_t *len,
+    const bench_template_t *t, uint64_t *random)
 {
     bench_put(draft, len,
               "{\"email\":\"user." BENCH_HOLE_NUMBER "@example.com\","
               "\"firstName\":\"%s\",\"lastName\":\"%s\",\"name\":\"%s\","
               "\"phone\":\"+" BENCH_HOLE_NUMBER "\",\"plan\":\"%s\","
-              "\"seats\":%u,\"createdAt\":\"%s\",\"company\":\"%s\","
+              "\"seats\":%u,\"createdAt\":\"%s\","
               "\"title\":\"%s\",\"timezone\":\"%s\",\"locale\":\"%s\","
-              "\"tags\":%s,\"about\":\"",
+              "\"tags\":%s,",
               t->first, t->last, t->name, t->plan, t->seats, t->created,
-              t->company, t->title, t->timezone, t->locale, t->tags);
+              t->title, t->timezone, t->locale, t->tags);
+
+    if (kind == BENCH_NESTED) {
+        bench_put(draft, len,
+                  "\"company\":%s,\"address\":%s" BENCH_HOLE_NUMBER "\"},",
+                  t->employer, t->address);
+
+    } else {
+        bench_put(draft, len, "\"company\":\"%s\",", t->company);
+    }
+
+    bench_put(draft, len, "\"about\":\"");
 
     bench_put_words(draft, len, 60 + bench_next(random) % 80, random);
     bench_put(draft, len, "\"}");

@@ -15,7 +15,8 @@ static int load_options(load_conf_t *conf, int argc, char **argv,
     char **print, char **runs);
 static void load_set_cpu(load_conf_t *conf, char *text);
 static double load_number(const char *name, const char *text);
-static int load_only(const char *text);
+static int load_named(const char *option, const char *text,
+    int (*named)(const char *name), const char *names);
 static int load_print(const bench_events_t *events, const char *ranges,
     void (*print)(const bench_events_t *, uint64_t));
 static void load_print_event(const bench_events_t *events, uint64_t i);
@@ -28,8 +29,8 @@ enum {
     LOAD_OPT_HOST = 256, LOAD_OPT_PORT, LOAD_OPT_PATH, LOAD_OPT_CONNECTIONS,
     LOAD_OPT_BATCH, LOAD_OPT_RATE, LOAD_OPT_SECONDS, LOAD_OPT_WARMUP,
     LOAD_OPT_TIMEOUT, LOAD_OPT_COUNT, LOAD_OPT_FIRST, LOAD_OPT_SEED,
-    LOAD_OPT_USERS, LOAD_OPT_RECIPIENTS, LOAD_OPT_ONLY, LOAD_OPT_AGAIN,
-    LOAD_OPT_ANY, LOAD_OPT_CPU, LOAD_OPT_EPOLL, LOAD_OPT_PRINT, LOAD_OPT_RUNS,
+    LOAD_OPT_USERS, LOAD_OPT_RECIPIENTS, LOAD_OPT_MIX, LOAD_OPT_ONLY,
+    LOAD_OPT_AGAIN, LOAD_OPT_ANY, LOAD_OPT_CPU, LOAD_OPT_EPOLL, LOAD_OPT_PRINT, LOAD_OPT_RUNS,
     LOAD_OPT_HELP
 };
 
@@ -49,6 +50,7 @@ static const struct option  load_long_options[] = {
     { "seed",        required_argument, NULL, LOAD_OPT_SEED },
     { "users",       required_argument, NULL, LOAD_OPT_USERS },
     { "recipients",  required_argument, NULL, LOAD_OPT_RECIPIENTS },
+    { "mix",         required_argument, NULL, LOAD_OPT_MIX },
     { "only",        required_argument, NULL, LOAD_OPT_ONLY },
     { "again",       no_argument,       NULL, LOAD_OPT_AGAIN },
     { "any-body",    no_argument,       NULL, LOAD_OPT_ANY },
@@ -82,7 +84,9 @@ usage(void)
 "  --seed N           of the events (1)\n"
 "  --users N          known ones, u0000000 and on (10000)\n"
 "  --recipients N     of a track to bare ids (1)\n"
-"  --only KIND        bare, inline or identify instead of the mix\n"
+"  --mix NAME         usual, flat (no object in a trait) or former (usual)\n"
+"  --only KIND        bare, three, inline, identify, nested, other or page\n"
+"                     instead of a mix\n"
 "  --again            the events were sent before: all must be duplicates\n"
 "  --any-body         looks at the status of an answer only\n"
 "  --epoll            instead of io_uring, which takes less CPU\n"
@@ -157,6 +161,7 @@ load_options(load_conf_t *conf, int argc, char **argv, char **print,
 
         case LOAD_OPT_HOST:
         case LOAD_OPT_PATH:
+        case LOAD_OPT_MIX:
         case LOAD_OPT_ONLY:
         case LOAD_OPT_AGAIN:
         case LOAD_OPT_ANY:
@@ -230,8 +235,15 @@ load_options(load_conf_t *conf, int argc, char **argv, char **print,
             conf->events.recipients = (uint32_t) n;
             break;
 
+        case LOAD_OPT_MIX:
+            conf->events.mix = (bench_mix_e)
+                               load_named("--mix", optarg, bench_mix_named,
+                                          "usual, flat or former");
+            break;
+
         case LOAD_OPT_ONLY:
-            conf->events.only = load_only(optarg);
+            conf->events.only = load_named("--only", optarg, bench_kind_named,
+                                           "a kind of event");
             break;
 
         case LOAD_OPT_AGAIN:
@@ -267,16 +279,17 @@ load_options(load_conf_t *conf, int argc, char **argv, char **print,
         }
     }
 
-    if (conf->events.users < 1 || conf->events.users > BENCH_USERS_MAX
+    if (conf->events.users < BENCH_THREE_COUNT
+        || conf->events.users > BENCH_USERS_MAX
         || conf->events.recipients < 1
         || conf->events.recipients > BENCH_RECIPIENTS
         || conf->events.recipients > conf->events.users
         || conf->connections < 1 || conf->first >= BENCH_NUMBERS)
     {
-        (void) fprintf(stderr, "load: a number is out of its range: users to "
-                               "%d, recipients to %d and no more than users, "
-                               "at least one connection\n",
-                       BENCH_USERS_MAX, BENCH_RECIPIENTS);
+        (void) fprintf(stderr, "load: a number is out of its range: users from "
+                               "%d to %d, recipients to %d and no more than "
+                               "users, at least one connection\n",
+                       BENCH_THREE_COUNT, BENCH_USERS_MAX, BENCH_RECIPIENTS);
         return -1;
     }
 
@@ -330,23 +343,20 @@ load_number(const char *name, const char *text)
 
 
 static int
-load_only(const char *text)
+load_named(const char *option, const char *text,
+    int (*named)(const char *name), const char *names)
 {
-    if (strcmp(text, "bare") == 0) {
-        return BENCH_BARE;
+    int  n;
+
+    n = named(text);
+
+    if (n == -1) {
+        (void) fprintf(stderr, "load: %s %s: not %s (--help)\n", option, text,
+                       names);
+        exit(2);
     }
 
-    if (strcmp(text, "inline") == 0) {
-        return BENCH_INLINE;
-    }
-
-    if (strcmp(text, "identify") == 0) {
-        return BENCH_IDENTIFY;
-    }
-
-    (void) fprintf(stderr, "load: --only %s: bare, inline or identify\n",
-                   text);
-    exit(2);
+    return n;
 }
 
 
@@ -390,6 +400,10 @@ load_print_event(const bench_events_t *events, uint64_t i)
 {
     bench_template_t  *t;
 
+    if (bench_kind(events, i) == BENCH_REPEAT) {
+        i = bench_original(events, i);
+    }
+
     t = bench_template(events, i);
     bench_fill(events, i, t, t->text);
 
@@ -409,11 +423,16 @@ load_print_run(const bench_events_t *events, uint64_t i)
     bench_template_t  *t;
 
     runs = bench_runs(events, i);
+
+    if (runs == 0) {
+        return;
+    }
+
     t = bench_template(events, i);
     bench_fill(events, i, t, t->text);
 
     bench_message_id(events, i, message);
-    bench_timestamp(t, i, time);
+    bench_timestamp(i, time);
     bench_user_id(bench_actor(events, i), actor);
 
     for (n = 0; n < runs; n++) {

@@ -531,8 +531,10 @@ load_judge(load_t *load, load_conn_t *c, unsigned status, const char *body,
 
         n = load->conf->expect == LOAD_EXACT
             ? snprintf(want, sizeof(want),
-                       "{\"accepted\":%u,\"duplicates\":0,\"ignored\":0,"
-                       "\"runs\":%u,\"errors\":[]}", c->events, c->runs)
+                       "{\"accepted\":%u,\"duplicates\":%u,\"ignored\":%u,"
+                       "\"runs\":%u,\"errors\":[]}",
+                       c->events - c->repeats - c->ignored, c->repeats,
+                       c->ignored, c->runs)
             : snprintf(want, sizeof(want),
                        "{\"accepted\":0,\"duplicates\":%u,\"ignored\":0,"
                        "\"runs\":0,\"errors\":[]}", c->events);

@@ -7,6 +7,7 @@
 
 
 static int load_make(load_t *load, load_conn_t *c);
+static uint64_t load_event(load_t *load, load_conn_t *c, uint64_t i);
 static char *load_head(load_conf_t *conf, char *text, size_t len);
 
 
@@ -32,9 +33,10 @@ load_make(load_t *load, load_conn_t *c)
 {
     char              *text, *p;
     size_t             size;
-    uint64_t           i;
+    uint64_t           i, event;
     unsigned           k, events;
     load_conf_t       *conf;
+    bench_kind_e       kind;
     bench_template_t  *t;
 
     conf = load->conf;
@@ -42,17 +44,12 @@ load_make(load_t *load, load_conn_t *c)
 
     /* with --count the last one may be shorter */
 
-    if (conf->count
-        && conf->first + conf->count - load->result->next < events)
-    {
-        events = (unsigned) (conf->first + conf->count - load->result->next);
+    if (conf->count && conf->count - load->made < events) {
+        events = (unsigned) (conf->count - load->made);
     }
 
-    size = BENCH_HEAD_ROOM + 2;
-
-    for (k = 0; k < events; k++) {
-        size += bench_template(&conf->events, load->result->next + k)->len + 1;
-    }
+    load->made += events;
+    size = BENCH_HEAD_ROOM + 2 + events * (conf->events.longest + 1);
 
     if (size > c->own_size) {
         free(c->own);
@@ -68,21 +65,38 @@ load_make(load_t *load, load_conn_t *c)
 
     text = c->own + BENCH_HEAD_ROOM;
     p = text;
+    c->first = load->result->next;
     c->events = events;
     c->runs = 0;
+    c->repeats = 0;
+    c->ignored = 0;
 
-    for (k = 0; k < events; k++) {
+    for (k = 0; k < events; /* void */ ) {
         i = load->result->next++;
-        t = bench_template(&conf->events, i);
+        event = load_event(load, c, i);
+
+        if (event == LOAD_NO_EVENT) {
+            continue;
+        }
 
         if (conf->batch) {
             *p++ = k ? ',' : '[';
         }
 
+        t = bench_template(&conf->events, event);
         memcpy(p, t->text, t->len);
-        bench_fill(&conf->events, i, t, p);
+        bench_fill(&conf->events, event, t, p);
         p += t->len;
+        k++;
 
+        if (event != i) {
+            c->repeats++;
+            continue;
+        }
+
+        kind = bench_kind(&conf->events, i);
+
+        c->ignored += kind == BENCH_OTHER || kind == BENCH_PAGE;
         c->runs += bench_runs(&conf->events, i);
     }
 
@@ -99,6 +113,59 @@ load_make(load_t *load, load_conn_t *c)
     c->out_len = (size_t) (p - c->out);
 
     return 0;
+}
+
+
+/*
+ * Which event goes out as number i: itself, or for a repeat one of those that
+ * have been answered, or that stand before it in the same array, for what is
+ * under way elsewhere may come in after its repeat.  Where there is none yet
+ * the number is left out.
+ */
+
+static uint64_t
+load_event(load_t *load, load_conn_t *c, uint64_t i)
+{
+    unsigned         n;
+    uint64_t         original, answered, own;
+    load_conn_t     *other;
+    bench_events_t  *events;
+
+    events = &load->conf->events;
+
+    if (bench_kind(events, i) != BENCH_REPEAT) {
+        return i;
+    }
+
+    original = bench_original(events, i);
+
+    if (original >= c->first) {
+        return original;
+    }
+
+    own = i - c->first < BENCH_CYCLE ? i - c->first : BENCH_CYCLE - 1;
+
+    answered = c->first;
+
+    for (n = 0; n < load->conf->connections; n++) {
+        other = &load->conns[n];
+
+        if (other != c && other->state != LOAD_IDLE && other->first < answered)
+        {
+            answered = other->first;
+        }
+    }
+
+    while (original >= answered) {
+
+        if (original < load->conf->first + BENCH_CYCLE) {
+            return own ? i - 1 - original % own : LOAD_NO_EVENT;
+        }
+
+        original -= BENCH_CYCLE;
+    }
+
+    return original;
 }
 
 

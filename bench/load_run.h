@@ -18,6 +18,9 @@
 #include "load_uring.h"
 
 
+#define LOAD_NO_EVENT  UINT64_MAX
+
+
 typedef enum {
     LOAD_IDLE = 0,
     LOAD_SENDING,
@@ -42,7 +45,10 @@ typedef struct {
     size_t               in_size;
 
     uint64_t             due;           /* ns */
-    uint32_t             events;        /* in the request under way */
+    uint64_t             first;         /* event of the request under way */
+    uint32_t             events;        /* in it */
+    uint32_t             repeats;
+    uint32_t             ignored;       /* no repeats */
     uint32_t             runs;
 } load_conn_t;
 
@@ -60,6 +66,7 @@ typedef struct {
     unsigned             nidle;
 
     uint64_t             total;         /* requests to send, 0: until end */
+    uint64_t             made;          /* events */
     uint64_t             start;
     uint64_t             begin;         /* of what is measured */
     uint64_t             end;

@@ -29,6 +29,7 @@ my %tampers = (
     twice => qr/is there twice/,
     other => qr/has a recipient whom its event does not name/,
     user  => qr/user u0000007/,
+    trait => qr/has an address that is not all from one identify/,
 );
 
 for my $tool (qw(load effects)) {
@@ -46,7 +47,7 @@ done_testing;
 # All of it, once.
 
 sub works {
-    my ($status, $output, $results) = bench('--servers', join ',', @servers);
+    my ($status, $output, $results) = bench('--contenders', join ',', @servers);
     my %runs = map { ("$_->{scenario} $_->{server}" => $_) }
                @{ $results->{runs} };
 
@@ -74,7 +75,8 @@ sub verified {
 sub finds {
     my ($kind) = @_;
     my ($status, $output, $results) =
-        bench('--only', 'singles', '--servers', 'ours', '--tamper', $kind);
+        bench('--only', 'single-64', '--contenders', 'module',
+              '--tamper', $kind);
 
     is $status, 1, "$kind: the benchmark fails";
     like join("\n", map { @{ $_->{faults} } } @{ $results->{runs} }),
@@ -92,16 +94,45 @@ sub prints {
     ok $one eq $again, 'the same seed gives the same events';
     ok $one ne $other, '... and another one others';
 
-    my @events = map { JSON::PP->new->utf8->decode($_) } split /\n/, $one;
-    my %types;
+    my @lines = split /\n/, $one;
+    my @events = map { JSON::PP->new->utf8->decode($_) } @lines;
+    my %kinds;
 
-    $types{ $_->{type} }++ for @events;
+    $kinds{ kind($events[$_]) }++ for grep { $_ % 20 != 19 } 0 .. $#events;
 
-    is_deeply \%types, { track => 80, identify => 20 }, 'the mix of events';
+    is_deeply \%kinds, { 'one recipient' => 45, 'three recipients' => 10,
+                         'no action' => 20, 'identify' => 10,
+                         'identify with objects' => 10 }, 'the mix of events';
+
+    is scalar(grep { my $n = $_; grep { $lines[$n] eq $lines[$_] } 0 .. $n - 1 }
+              0 .. $#lines), 5, '... and one of twenty is an earlier one';
+
+    my @former = map { kind(JSON::PP->new->utf8->decode($_)) }
+                 qx($root/build/bench/load --print 0..99 --mix former);
+    my @flat = grep { kind(JSON::PP->new->utf8->decode($_)) =~ /objects/ }
+               qx($root/build/bench/load --print 0..99 --mix flat);
+
+    is scalar(grep { $_ eq 'one recipient' } @former), 80, 'the former mix';
+    is scalar(grep { $_ eq 'identify' } @former), 20, '... all of it';
+    is scalar(@flat), 0, 'a mix without objects in traits';
 
     my $mean = length($one) / @events;
 
     cmp_ok abs($mean - 1400), '<', 50, 'about 1.4 kB each';
+}
+
+
+sub kind {
+    my ($event) = @_;
+
+    return 'no action' if ($event->{event} // '') ne 'Comment Created'
+                          && $event->{type} ne 'identify';
+    return ref $event->{traits}{address} && ref $event->{traits}{company}
+           ? 'identify with objects' : 'identify' if $event->{type} eq 'identify';
+
+    my $recipients = @{ $event->{properties}{recipients} };
+
+    return { 1 => 'one recipient', 3 => 'three recipients' }->{$recipients};
 }
 
 

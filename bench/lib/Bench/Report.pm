@@ -25,6 +25,7 @@ my @columns = (
     ['p99_us', 'p99 us', 0],
     ['p99.9_us', 'p99.9 us', 0],
     ['rss_mb', 'RSS MB', 1],
+    ['redis_us_a_run', 'Redis us/run', 2],
 );
 
 

@@ -12,6 +12,7 @@ package Bench::Run;
 use strict;
 use warnings;
 
+use Bench::Push;
 use Bench::Tools qw(tool run_tool on $Codec);
 use Knock::Server qw(connect_redis wait_for);
 
@@ -24,10 +25,10 @@ our $Tag = 'knock:{development}:';
 
 
 # Options, most as those of build/bench/load: connections, batch, rate,
-# seconds, warmup, count, first, users, recipients, only, seed.  With `path`
-# Redis and configuration stay as the run before left them, whose result has
-# the path.  With `tamper`, code that gets a client of Redis, it is called
-# between load and verification.
+# seconds, warmup, count, first, users, recipients, mix, only, seed.  With
+# `path` Redis and configuration stay as the run before left them, whose result
+# has the path.  With `warm` Redis has had the memory before.  With `tamper`,
+# code that gets a client of Redis, it is called between load and verification.
 
 sub measure {
     my ($server, %opt) = @_;
@@ -36,12 +37,15 @@ sub measure {
 
     prepare($redis, \%opt) unless defined $opt{path};
 
-    my $path = $opt{path} // $server->configure;
+    my $path = $opt{path} // $server->configure(\%opt);
     my ($memory) = $redis->command('INFO', 'memory') =~ /^used_memory:(\d+)/m;
+
+    Bench::Push::warm(%opt) if $opt{warm};
+
     my $result = load($server, $path, \%opt);
 
     $result->{path} = $path;
-    $result->{figures} = figures($result, $server->memory);
+    $result->{figures} = figures($result, $opt{recipients}, $server->memory);
     $result->{figures}{redis_mb} = $memory / 1e6;
     $result->{faults} = [answer_faults($result)];
 
@@ -56,7 +60,7 @@ sub measure {
 # What is compared, by the names that all results have it under.
 
 sub figures {
-    my ($result, $rss, $peak) = @_;
+    my ($result, $recipients, $rss, $peak) = @_;
     my ($cpu, $latency) = @$result{qw(cpu_us_per_event latency_us)};
 
     my %figures = (
@@ -66,6 +70,9 @@ sub figures {
         rss_mb => $rss / 1e6,
         rss_peak_mb => $peak / 1e6,
     );
+
+    $figures{redis_us_a_run} = $figures{redis_us} / $recipients
+        if $recipients && defined $figures{redis_us};
 
     return \%figures;
 }
@@ -99,7 +106,7 @@ sub load {
         '--cpu', 'worker=' . join(',', $server->pids),
         $opt->{redis} ? ('--cpu', "redis=$opt->{redis}{pid}") : (),
         options($opt, qw(connections batch rate seconds warmup count first
-                         users recipients only seed)),
+                         users recipients mix only seed)),
         $server->expect, @more);
 }
 
@@ -140,7 +147,7 @@ sub verify {
     my $faults = $result->{faults};
     my ($first, $n) = ($result->{first}, $result->{last} + 1 - $result->{first});
     my @range = ('--first', $first, '--count', $n,
-                 options($opt, qw(batch users recipients only seed)));
+                 options($opt, qw(batch users recipients mix only seed)));
 
     my $effects = run_tool(tool('effects'), '--redis', $opt->{redis}{socket},
         defined $opt->{users_first} ? ('--users-first', $opt->{users_first})
@@ -157,15 +164,9 @@ sub verify {
     push @$faults, sample_faults($redis, $opt);
     push @$faults, again_faults($server, $path, $result, $opt);
 
-    my $from = $opt->{users_first} // $first;
-    my $all = $first + $n - $from;
-    my $identifies = grep { $_ % 10 == 4 || $_ % 10 == 9 }
-                     $from + int($all / 10) * 10 .. $first + $n - 1;
+    my $all = $first + $n - ($opt->{users_first} // $first);
 
-    $identifies += int($all / 10) * 2;
-    $identifies = $opt->{only} eq 'identify' ? $all : 0 if $opt->{only};
-
-    push @$faults, $server->other_faults($all - $identifies, $identifies);
+    push @$faults, $server->other_faults($redis, $effects->{catalogue}, $all);
 
     push @$faults, 'nothing was written to the append-only file'
         if $opt->{redis}{aof}
@@ -201,7 +202,7 @@ sub sample_faults {
     return unless @numbers;
 
     open my $print, '-|', tool('load'), '--print', join(',', @numbers),
-                          options($opt, qw(users recipients only seed))
+                          options($opt, qw(users recipients mix only seed))
         or die "load: $!\n";
 
     while (my $line = <$print>) {
