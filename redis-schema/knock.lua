@@ -2014,7 +2014,8 @@ local function seen_open(ctx, window)
     local period = math.floor(now / window)
     local seen = {
         key = ctx.keys[K_SEEN + period % 2],
-        expires = (period + 2) * window
+        expires = (period + 2) * window,
+        latest = now + 2 * window
     }
     local current = hmget(seen.key, args, from, to)
     local other = ctx.keys[K_SEEN + (period + 1) % 2]
@@ -2051,7 +2052,8 @@ local function seen_open(ctx, window)
 end
 
 
--- remembers the marks from..to of a list
+-- Remembers the marks from..to of a list.  An expiry further away than two
+-- windows is of a clock that went back since.
 
 local function seen_close(seen, now, marks, from, to)
     if to < from then
@@ -2073,7 +2075,9 @@ local function seen_close(seen, now, marks, from, to)
 
     call_chunked('HSET', seen.key, add)
 
-    if not seen.current_expires or seen.current_expires < seen.expires then
+    if not seen.current_expires or seen.current_expires < seen.expires
+       or seen.current_expires > seen.latest
+    then
         redis.call('HSET', seen.key, '', ms_string(seen.expires))
         redis.call('PEXPIREAT', seen.key, ms_string(seen.expires))
     end

@@ -29,6 +29,7 @@ within_the_window();
 each_window($_) for 1 .. 4;
 replay();
 marks_expire();
+a_clock_went_back();
 
 is_deeply([$nginx->complaints], [], 'nothing to complain about');
 $nginx->stop;
@@ -159,6 +160,27 @@ sub marks_expire {
     });
 
     pass('marks are gone');
+}
+
+
+# Redis' clock was years ahead when the hashes of marks were made.
+
+sub a_clock_went_back {
+    my $ahead = 3 * 365 * 86400 * 1000;
+
+    for my $key (map { key("seen:$_") } 0, 1) {
+        redis('HSET', $key, '', time * 1000 + $ahead);
+        redis('PEXPIRE', $key, $ahead);
+    }
+
+    wait_for('both hashes to expire in time, when their turn comes', sub {
+        post(fresh());
+
+        return !grep { redis('PTTL', key("seen:$_")) > 2 * WINDOW * 1000 }
+               0, 1;
+    });
+
+    pass('marks go after two windows of the present clock');
 }
 
 
