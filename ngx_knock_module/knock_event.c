@@ -473,16 +473,7 @@ knock_event_timestamp(knock_arena_t *arena, const knock_json_t *v,
 void
 knock_event_note_replaced(knock_event_t *event)
 {
-    const knock_json_t  *v, *end;
-
-    end = knock_json_next(event->root);
-
-    for (v = event->root; v < end; v++) {
-        if (v->type == KNOCK_JSON_STRING && v->escaped & KNOCK_JSON_REPLACED) {
-            knock_event_add_note(event, SURROGATE);
-            return;
-        }
-    }
+    knock_event_add_note(event, SURROGATE);
 }
 
 

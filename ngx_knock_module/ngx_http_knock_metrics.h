@@ -19,6 +19,7 @@
 
 
 #include "ngx_http_knock_module.h"
+#include "knock_answer.h"
 #include "knock_metrics.h"
 
 
@@ -62,13 +63,6 @@ void ngx_http_knock_metrics_call(ngx_http_knock_worker_t *worker,
     uint64_t sent);
 
 /*
- * Counts the events and the runs of a job that was applied; statuses, without
- * data: those that were expected.
- */
-void ngx_http_knock_metrics_applied(ngx_http_knock_job_t *job,
-    const knock_str_t *statuses, uint64_t runs);
-
-/*
  * Counts the answer that is about to be sent to a request of knock_webhook or
  * knock_api, by its status.
  */
@@ -79,9 +73,9 @@ void ngx_http_knock_metrics_answer(ngx_http_request_t *r,
 void ngx_http_knock_metrics_refused(ngx_http_request_t *r,
     const knock_str_t *json);
 
-/* counts the entries of the "errors" of one that is not refused */
-void ngx_http_knock_metrics_listed(ngx_http_knock_worker_t *worker,
-    const knock_str_t *list);
+/* counts what was wrong with parts of one that is not refused */
+void ngx_http_knock_metrics_faults(ngx_http_knock_worker_t *worker,
+    const knock_faults_t *faults);
 
 
 static ngx_inline void

@@ -28,9 +28,8 @@ sub with {
 sub logged {
     my ($status, $outcome, @parts) = @_;
 
-    return 'XREVRANGE knock:{development}:log:segment + - COUNT 1 => '
-           . "/\\d+-\\d+\\ns\\n$status\\nv\\n\Q$outcome\E\\nd\\n\\{.*"
-           . join('.*', map { quotemeta } @parts) . ".*\\}/\n";
+    return "LOGGED => /$status\\n\Q$outcome\E\\n\\{.*"
+           . join('.*', map { quotemeta } @parts) . ".*\\}\\n\\{.*/\n";
 }
 
 Knock::Test::begin_blocks(\&add_block_preprocessor);
@@ -299,7 +298,7 @@ main::logged('f', '', '"event":"track/T","message_id":"m1","received_at":"20', '
 --- redis eval
 'LINDEX knock:{development}:runs 0 => /.*"actor":\{"collection":"\$users","id":"u9"\},.*/' . "\n"
 . "EXISTS knock:{development}:user:u9 => 0\n"
-. 'XRANGE knock:{development}:log:segment - + COUNT 1 => /.*\nv\nur;\n.*"actor":"u9".*/' . "\n"
+. 'LOGGED 1 => /p\nur;\n.*"actor":"u9".*\n.*/' . "\n"
 . main::logged('p', 'ar;', '"actor":"u2"')
 
 

@@ -21,8 +21,10 @@ $shards //= 1;
 
 my $home = 'knock:{development}:';
 my @places = map { "knock:{$_}:" } places('development', $shards);
+my @logged = map { "$home$_:segment" }
+             qw(log log_sizes catalogue catalogue_info);
 my @identified = ((map { ("${_}seen:0", "${_}seen:1") } $home, @places),
-                  map { "$home$_:segment" } qw(log catalogue catalogue_info));
+                  @logged);
 my @tracked = (@identified, map { "${_}runs" } @places);
 
 my @good = (
@@ -95,6 +97,7 @@ done_testing;
 # The state that everything is compared with: others, whom names might reach.
 
 sub begin {
+    $api->written;
     redis('FLUSHALL');
     seed("endpoint development segment token=dev identify_enabled=1\n"
          . "endpoint production segment token=prod identify_enabled=1\n"
@@ -298,9 +301,12 @@ sub changed {
 }
 
 
-# Key to what it holds, of all of Redis.
+# Key to what it holds, of all of Redis, with what the last event has left in
+# the log.
 
 sub snapshot {
+    $api->written;
+
     return { map { $_ => redis('DUMP', $_) } @{ redis('KEYS', '*') } };
 }
 
