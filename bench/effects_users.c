@@ -21,10 +21,6 @@ enum {
     USERS_NESTED     = 4        /* identified with objects */
 };
 
-/* what the module knows an older identify by; its peers have none */
-#define USERS_ORDERED     "identified_at"
-#define USERS_TIME_LEN  (sizeof("\"2026-11-30T12:00:00.000Z\"") - 1)
-
 enum {
     USER_ID = 0, USER_EMAIL, USER_NAME, USER_UPDATED_AT, USER_FIRST,
     USER_LAST, USER_PHONE, USER_PLAN, USER_SEATS, USER_CREATED_AT,
@@ -92,11 +88,11 @@ effects_verify_users(effects_t *effects)
 {
     char           key[64], id[BENCH_ID_SIZE], *store;
     uint8_t       *flags;
-    int64_t        n, k, ordered;
+    int64_t        n, k;
     uint32_t       user, from, users;
     uint64_t       i;
     size_t         used;
-    unsigned       found, order;
+    unsigned       found;
     json_slice_t   name, value, fields[USER_FIELDS];
 
     users = effects->events.users;
@@ -149,15 +145,10 @@ effects_verify_users(effects_t *effects)
             memset(fields, 0, sizeof(fields));
             used = 0;
 
-            ordered = 0;
-
             n = redis_reply(&effects->redis, NULL) / 2;
 
             for (k = 0; k < n; k++) {
                 (void) redis_reply(&effects->redis, &name);
-
-                order = name.len == sizeof(USERS_ORDERED) - 1
-                        && memcmp(name.data, USERS_ORDERED, name.len) == 0;
 
                 for (found = 0; found < USER_FIELDS; found++) {
                     if (strlen(user_fields[found]) == name.len
@@ -172,8 +163,6 @@ effects_verify_users(effects_t *effects)
 
                 (void) redis_reply(&effects->redis, &value);
 
-                ordered += order && value.len == USERS_TIME_LEN;
-
                 if (found < USER_FIELDS && value.len <= USERS_VALUE_SIZE
                     && fields[found].data == NULL)
                 {
@@ -185,7 +174,7 @@ effects_verify_users(effects_t *effects)
             }
 
             effects_verify_user(effects, user, flags[user], fields,
-                                (unsigned) (n - ordered));
+                                (unsigned) n);
         }
     }
 

@@ -1,48 +1,17 @@
 
 #include "knock_answer.h"
+#include "knock_limits.h"
+#include "knock_unit.h"
 
 
 static void knock_answer_add_text(knock_buf_t *buf, const char *text);
 
 
-knock_faults_t *
-knock_faults_create(knock_arena_t *arena)
-{
-    knock_faults_t  *faults;
-
-    faults = knock_arena_calloc(arena, 1, sizeof(knock_faults_t));
-
-    if (faults) {
-        knock_buf_init(&faults->entries, arena, 256);
-    }
-
-    return faults;
-}
-
-
 void
-knock_faults_add(knock_faults_t *faults, size_t index,
+knock_answer_add_error(knock_buf_t *buf, size_t index,
     const knock_str_t *action, const knock_error_t *err)
 {
-    size_t        len;
-    knock_buf_t  *buf;
-
-    buf = &faults->entries;
-    len = buf->len;
-
-    faults->codes[err->code]++;
-
-    if (faults->first.code == KNOCK_E_NONE) {
-        faults->first = *err;
-    }
-
-    if (faults->omitted) {
-        faults->omitted++;
-        faults->omitted_codes[err->code]++;
-        return;
-    }
-
-    if (len) {
+    if (buf->len) {
         knock_buf_add_char(buf, ',');
     }
 
@@ -59,64 +28,16 @@ knock_faults_add(knock_faults_t *faults, size_t index,
     knock_buf_add_lit(buf, ",\"message\":");
     knock_answer_add_text(buf, err->message);
     knock_buf_add_char(buf, '}');
-
-    if (buf->len > KNOCK_ANSWER_ERRORS) {
-        buf->len = len;
-        faults->omitted++;
-        faults->omitted_codes[err->code]++;
-    }
-}
-
-
-void
-knock_faults_write(const knock_faults_t *faults, knock_buf_t *buf)
-{
-    size_t  i, n;
-
-    knock_buf_add_lit(buf, "\"errors\":[");
-
-    if (faults == NULL) {
-        knock_buf_add_char(buf, ']');
-        return;
-    }
-
-    knock_buf_add(buf, faults->entries.data, faults->entries.len);
-    knock_buf_add_char(buf, ']');
-
-    buf->failed |= faults->entries.failed;
-
-    if (faults->omitted == 0) {
-        return;
-    }
-
-    knock_buf_add_lit(buf, ",\"errors_omitted\":{");
-
-    for (n = 0, i = 0; i < KNOCK_E_COUNT; i++) {
-
-        if (faults->omitted_codes[i] == 0) {
-            continue;
-        }
-
-        if (n++) {
-            knock_buf_add_char(buf, ',');
-        }
-
-        knock_answer_add_text(buf, knock_error_name((knock_error_code_e) i));
-        knock_buf_add_char(buf, ':');
-        knock_buf_add_uint(buf, faults->omitted_codes[i]);
-    }
-
-    knock_buf_add_char(buf, '}');
 }
 
 
 int
 knock_answer_refused(knock_arena_t *arena, const knock_error_t *err,
-    const knock_faults_t *faults, knock_str_t *json)
+    const knock_str_t *errors, knock_str_t *json)
 {
     knock_buf_t  buf;
 
-    knock_buf_init(&buf, arena, 256 + (faults ? faults->entries.len : 0));
+    knock_buf_init(&buf, arena, 256 + errors->len);
 
     knock_buf_add_lit(&buf, "{\"error\":{\"code\":");
     knock_answer_add_text(&buf, knock_error_name(err->code));
@@ -124,9 +45,10 @@ knock_answer_refused(knock_arena_t *arena, const knock_error_t *err,
     knock_answer_add_text(&buf, err->message);
     knock_buf_add_char(&buf, '}');
 
-    if (faults) {
-        knock_buf_add_char(&buf, ',');
-        knock_faults_write(faults, &buf);
+    if (errors->len) {
+        knock_buf_add_lit(&buf, ",\"errors\":[");
+        knock_buf_add_str(&buf, errors);
+        knock_buf_add_char(&buf, ']');
     }
 
     knock_buf_add_lit(&buf, "}\n");
@@ -137,23 +59,67 @@ knock_answer_refused(knock_arena_t *arena, const knock_error_t *err,
 
 int
 knock_answer_applied(knock_arena_t *arena, const knock_applied_t *applied,
-    const knock_faults_t *faults, knock_str_t *json)
+    knock_str_t *json, knock_error_t *err)
 {
-    knock_buf_t  buf;
+    size_t       i, accepted, duplicates, ignored;
+    knock_buf_t  buf, errors;
 
-    knock_buf_init(&buf, arena, 128 + (faults ? faults->entries.len : 0));
+    accepted = 0;
+    duplicates = 0;
+    ignored = 0;
+
+    knock_buf_init(&errors, arena, applied->errors.len + 128);
+    knock_buf_add_str(&errors, &applied->errors);
+
+    err->code = KNOCK_E_NONE;
+
+    for (i = 0; i < applied->statuses.len; i++) {
+
+        switch (applied->statuses.data[i]) {
+
+        case KNOCK_STATUS_DUPLICATE:
+            duplicates++;
+            break;
+
+        case KNOCK_STATUS_IGNORED:
+            ignored++;
+            break;
+
+        case KNOCK_STATUS_LARGE:
+            (void) knock_error_set(err, KNOCK_E_USER_TOO_LARGE,
+                                   "with these traits the user would hold "
+                                   "more than %d bytes: send fewer or "
+                                   "shorter ones", KNOCK_MAX_USER_BYTES);
+
+            knock_answer_add_error(&errors, applied->indexes
+                                            ? applied->indexes[i] : i,
+                                   NULL, err);
+            break;
+
+        default:
+            accepted++;
+        }
+    }
+
+    if (accepted + duplicates + ignored == 0) {
+        return KNOCK_DECLINED;
+    }
+
+    knock_buf_init(&buf, arena, 128 + errors.len);
 
     knock_buf_add_lit(&buf, "{\"accepted\":");
-    knock_buf_add_uint(&buf, applied->accepted);
+    knock_buf_add_uint(&buf, accepted);
     knock_buf_add_lit(&buf, ",\"duplicates\":");
-    knock_buf_add_uint(&buf, applied->duplicates);
+    knock_buf_add_uint(&buf, duplicates);
     knock_buf_add_lit(&buf, ",\"ignored\":");
-    knock_buf_add_uint(&buf, applied->ignored);
+    knock_buf_add_uint(&buf, ignored);
     knock_buf_add_lit(&buf, ",\"runs\":");
     knock_buf_add_uint(&buf, applied->runs);
-    knock_buf_add_char(&buf, ',');
-    knock_faults_write(faults, &buf);
-    knock_buf_add_lit(&buf, "}\n");
+    knock_buf_add_lit(&buf, ",\"errors\":[");
+    knock_buf_add(&buf, errors.data, errors.len);
+    knock_buf_add_lit(&buf, "]}\n");
+
+    buf.failed |= errors.failed;
 
     return knock_buf_str(&buf, json);
 }

@@ -129,9 +129,6 @@ static const knock_api_field_t  knock_api_endpoint_fields[] = {
     KNOCK_API_FIELD_SWITCH("identify_enabled"),
     KNOCK_API_FIELD_SWITCH("idempotency_enabled"),
 
-    { "identify_order", knock_api_is_order, 16, 0, KNOCK_API_SET_NOTHING, 0,
-      "\"timestamp\" or \"arrival\"" },
-
     KNOCK_API_FIELD_SECRET("signing_secret"),
     KNOCK_API_FIELD_SECRET("previous_signing_secret"),
     KNOCK_API_FIELD_GRACE,
@@ -484,7 +481,6 @@ knock_api_read_endpoint(knock_api_body_t *b)
         return knock_error_set(b->err, KNOCK_E_INVALID_BODY,
                                "there is nothing to change: give at least one "
                                "of \"enabled\", \"identify_enabled\", "
-                               "\"identify_order\", "
                                "\"idempotency_enabled\", "
                                "\"signing_secret\" and "
                                "\"previous_signing_secret\"");

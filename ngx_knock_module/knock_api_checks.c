@@ -187,20 +187,6 @@ knock_api_is_end_of_grace(knock_api_body_t *b, const knock_api_field_t *field,
 
 
 int
-knock_api_is_order(knock_api_body_t *b, const knock_api_field_t *field,
-    const knock_json_t *v, knock_str_t *str)
-{
-    int  rc;
-
-    rc = knock_api_is_string(b, field, v, str);
-
-    return (rc == KNOCK_OK && !knock_str_is(str, "timestamp")
-            && !knock_str_is(str, "arrival"))
-           ? KNOCK_DECLINED : rc;
-}
-
-
-int
 knock_api_is_boolean(knock_api_body_t *b, const knock_api_field_t *field,
     const knock_json_t *v, knock_str_t *str)
 {

@@ -151,7 +151,6 @@ knock_api_check_t  knock_api_is_kind;
 knock_api_check_t  knock_api_is_secret;
 knock_api_check_t  knock_api_is_grace;
 knock_api_check_t  knock_api_is_end_of_grace;
-knock_api_check_t  knock_api_is_order;
 knock_api_check_t  knock_api_is_boolean;
 knock_api_check_t  knock_api_is_object;
 knock_api_check_t  knock_api_is_resource;

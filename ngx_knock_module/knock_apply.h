@@ -4,17 +4,13 @@
  * requests that became ready together, their keys and their arguments.  What
  * the arguments are, and in which order, is documented in
  * redis-schema/knock.lua.
- *
- * A call has at most 65535 events, and fields of an op, and fewer than 2^24 of
- * anything else.  Without memory for any of it the call is marked as failed,
- * and no command is made of it.
  */
 
 #ifndef KNOCK_APPLY_H
 #define KNOCK_APPLY_H
 
 
-#include "knock_buf.h"
+#include "knock_counts.h"
 #include "knock_live.h"
 #include "knock_strs.h"
 #include "knock_unit.h"
@@ -25,74 +21,61 @@
 
 
 typedef struct {
-    uint32_t             place;     /* among the keys of its sort, from 0 */
-    uint32_t             asked;     /* the call asks whether it is there */
-    size_t               bytes;     /* that the call brings to it */
-} knock_apply_entity_t;
-
-
-typedef struct {
-    uint32_t             entity;
-    uint32_t             event;     /* from 1 */
-    uint32_t             packs;     /* see redis-schema/knock.lua */
-    uint32_t             text;      /* the first one, from 1, or 0 */
-    uint32_t             heavy;     /* it needs a look at what is stored, */
-    uint32_t             resent;    /* as it has had one before */
-} knock_apply_op_t;
-
-
-typedef struct {
     knock_arena_t       *arena;     /* NULL: not begun */
     const knock_live_t  *live;
     size_t               place;     /* of live->places, where its keys are */
 
-    knock_map_t         *index;     /* key -> number of the entity, from 1 */
-    knock_buf_t          entities;  /* knock_apply_entity_t */
-    knock_strs_t         asked;     /* their keys */
-    knock_strs_t         brought;   /* and those of the others */
-
+    knock_strs_t         keys;
+    knock_buf_t          roles;     /* of each key, a byte of flags, and in */
+    knock_buf_t          brought;   /* 16 bits the bytes that upserts bring */
+    knock_map_t         *indexes;   /* key -> its index, as a pointer */
     knock_map_t         *values;    /* of merged fields: knock_unit_fold() */
-    knock_map_t         *marked;    /* mark -> the event that has it */
 
     /* the columns */
 
-    knock_strs_t         marks;     /* remembered */
-    knock_strs_t         looked;    /* only looked up */
+    knock_strs_t         marks;
     knock_strs_t         packs;
     knock_strs_t         runs;
+    knock_strs_t         logs;
+    knock_counts_t       counts;
     knock_strs_t         texts;
 
-    /* what describes them, numbers of 32 bits; events are counted from 1 */
+    knock_map_t         *seen;      /* the marks */
 
-    knock_buf_t          mark_events;
-    knock_buf_t          looked_events;
-    knock_buf_t          twins;
-    knock_buf_t          first_runs;    /* of each event, from 1 */
-    knock_buf_t          requests;      /* of each event, from 1 */
-    knock_buf_t          run_entities;
-    knock_buf_t          actors;    /* an event and an entity in turn */
-    knock_buf_t          ops;       /* knock_apply_op_t */
+    /* the two descriptions of the call */
 
-    size_t               guard;     /* number of an entity, or 0 */
-    knock_str_t          guard_etag;
+    knock_buf_t          numbers;
+    knock_buf_t          must;
+    knock_buf_t          ops;
+    knock_buf_t          log_keys;
 
-    size_t               nrequests;     /* that were begun, by the caller */
+    size_t               nunits;
     size_t               nevents;
-    size_t               nactors;
     size_t               bytes;     /* of the arguments, for bounds */
     size_t               run_bytes; /* of the runs among them */
-    unsigned             merges:1;  /* there are values */
-    unsigned             failed:1;  /* no memory */
+    unsigned             plain:1;   /* the plan alone describes it */
+    unsigned             failed:1;  /* no memory for a map */
 } knock_apply_t;
 
 
 typedef struct {
     uint64_t      window;           /* of deduplication, ms */
+    size_t        log_length;       /* entries kept of an event log */
+    size_t        catalogue_length; /* events kept of a catalogue */
     knock_str_t   token;            /* a text that no other call has */
     knock_str_t   ahead;            /* of a shard: a version seen there that
                                        the configuration was read after */
     unsigned      any_version:1;    /* it is applied in any case */
 } knock_apply_conf_t;
+
+
+/* how far the lists of a call had come */
+
+typedef struct {
+    size_t  marks, packs, runs, logs, texts;
+    size_t  numbers, must, ops, log_keys, counted;
+    size_t  nunits, nevents, bytes, run_bytes;
+} knock_apply_point_t;
 
 
 /*
@@ -120,22 +103,27 @@ int knock_apply_begin(knock_apply_t *apply, knock_arena_t *arena,
     const knock_live_t *live, size_t place);
 
 /*
- * Adds a unit, whose strings must live as long as the call, and tells it its
- * numbers.  `arena` is the unit's, where its objects are folded; `sent` are the
- * values of the call that was sent before this one, or NULL.
+ * The index, from 1, at which `key` stands in KEYS; it is added if it is new.
+ * Its bytes must live as long as the call.  0: no memory.
  */
-void knock_apply_add(knock_apply_t *apply, knock_arena_t *arena,
-    knock_unit_t *unit, const knock_map_t *sent);
+size_t knock_apply_key(knock_apply_t *apply, const knock_str_t *key);
 
-/* has the call apply only if the user of this key is as the ETag says */
-void knock_apply_guard(knock_apply_t *apply, const knock_str_t *key,
-    const knock_str_t *etag);
+/*
+ * Adds a unit, whose strings must live as long as the call.  KNOCK_OK, or
+ * KNOCK_ERROR: no memory, and the call is as before.
+ */
+int knock_apply_add(knock_apply_t *apply, const knock_unit_t *unit);
+
+/* how far the call has come, and back to there: takes off the units since */
+void knock_apply_point(const knock_apply_t *apply, knock_apply_point_t *point);
+void knock_apply_rewind(knock_apply_t *apply, const knock_apply_point_t *point);
 
 /*
  * knock_apply_command.c: the whole command, in the arena.  `conf` must live as
- * long.  KNOCK_OK, or KNOCK_ERROR: no memory, now or before.
+ * long.  KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
     knock_command_t *command);
+
 
 #endif /* KNOCK_APPLY_H */

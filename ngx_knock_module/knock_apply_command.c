@@ -1,6 +1,5 @@
 
 #include "knock_apply.h"
-#include "knock_limits.h"
 
 
 /* with as many bytes of runs in a call it pays to push them outside of Lua */
@@ -16,36 +15,13 @@
     "redis.call('RPOP',KEYS[1],ARGV[2]) end"
 
 
-/* keys that each call has */
-#define KNOCK_APPLY_FIXED  5
-
-/* bytes of the plan's head, and of an op in it */
-#define KNOCK_APPLY_HEAD   (9 * 4)
-#define KNOCK_APPLY_OP     10
-
-/* bytes of a heavy op in the details */
-#define KNOCK_APPLY_HEAVY  8
-
-
-static int knock_apply_check(const knock_apply_t *apply);
 static void knock_apply_end(knock_command_t *command,
     const knock_strs_t *args);
-static void knock_apply_call(knock_apply_t *apply,
+static void knock_apply_call(const knock_apply_t *apply,
     const knock_apply_conf_t *conf, int pushed, knock_strs_t *args);
 static int knock_apply_version(const knock_apply_t *apply,
     const knock_apply_conf_t *conf, knock_str_t *version);
-static void knock_apply_plan(knock_apply_t *apply, knock_strs_t *args);
-static size_t knock_apply_heavy(const knock_apply_t *apply,
-    const knock_apply_op_t *ops, size_t n, size_t *heavy);
-static void knock_apply_details(knock_apply_t *apply, knock_strs_t *args);
-static unsigned char *knock_apply_heavies(const knock_apply_t *apply,
-    unsigned char *p);
-static size_t knock_apply_index(const knock_apply_t *apply, uint32_t entity);
-static void knock_apply_text(knock_strs_t *args, const knock_buf_t *buf);
-static unsigned char *knock_apply_column(unsigned char *p,
-    const knock_buf_t *numbers, unsigned bytes);
-static inline unsigned char *knock_apply_uint(unsigned char *p, size_t n,
-    unsigned bytes);
+static void knock_apply_plan(const knock_apply_t *apply, knock_buf_t *plan);
 
 
 /*
@@ -72,10 +48,6 @@ knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
 
     runs = &apply->live->places[apply->place].keys[KNOCK_KEY_RUNS];
     pushed = apply->run_bytes >= KNOCK_APPLY_PUSH;
-
-    if (knock_apply_check(apply) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
 
     if (pushed) {
         knock_strs_add_lit(&args, "MULTI");
@@ -123,20 +95,6 @@ knock_apply_command(knock_apply_t *apply, const knock_apply_conf_t *conf,
 }
 
 
-static int
-knock_apply_check(const knock_apply_t *apply)
-{
-    return apply->failed || apply->marks.failed || apply->looked.failed
-           || apply->packs.failed || apply->runs.failed || apply->texts.failed
-           || apply->mark_events.failed || apply->looked_events.failed
-           || apply->twins.failed || apply->first_runs.failed
-           || apply->requests.failed
-           || apply->run_entities.failed || apply->actors.failed
-           || apply->ops.failed
-           ? KNOCK_ERROR : KNOCK_OK;
-}
-
-
 /* what has come since the last command is one */
 
 static void
@@ -157,39 +115,29 @@ knock_apply_end(knock_command_t *command, const knock_strs_t *args)
 /* the FCALL; runs that were pushed are not among its arguments */
 
 static void
-knock_apply_call(knock_apply_t *apply, const knock_apply_conf_t *conf,
+knock_apply_call(const knock_apply_t *apply, const knock_apply_conf_t *conf,
     int pushed, knock_strs_t *args)
 {
-    static const knock_key_e  fixed[KNOCK_APPLY_FIXED] = {
-        KNOCK_KEY_VERSION, KNOCK_KEY_RUNS, KNOCK_KEY_SEEN_0, KNOCK_KEY_SEEN_1,
-        KNOCK_KEY_LARGE
-    };
-
-    size_t       i;
-    knock_str_t  version;
+    knock_buf_t           plan;
+    knock_str_t           s;
+    const knock_count_t  *count;
 
     knock_strs_add_lit(args, "FCALL");
     knock_strs_add_lit(args, "knock_apply");
-    knock_strs_add_uint(args, KNOCK_APPLY_FIXED + apply->asked.n
-                              + apply->brought.n);
-
-    for (i = 0; i < KNOCK_APPLY_FIXED; i++) {
-        knock_strs_add(args, &apply->live->places[apply->place]
-                                  .keys[fixed[i]]);
-    }
-
-    knock_strs_join(args, &apply->asked);
-    knock_strs_join(args, &apply->brought);
+    knock_strs_add_uint(args, apply->keys.n);
+    knock_strs_join(args, &apply->keys);
 
     knock_strs_add_lit(args, KNOCK_LIBRARY_VERSION);
 
-    if (knock_apply_version(apply, conf, &version) != KNOCK_OK) {
+    if (knock_apply_version(apply, conf, &s) != KNOCK_OK) {
         args->failed = 1;
         return;
     }
 
-    knock_strs_add(args, &version);
+    knock_strs_add(args, &s);
     knock_strs_add_uint(args, conf->window);
+    knock_strs_add_uint(args, conf->log_length);
+    knock_strs_add_uint(args, conf->catalogue_length);
 
     if (pushed) {
         knock_strs_add(args, &conf->token);
@@ -198,23 +146,36 @@ knock_apply_call(knock_apply_t *apply, const knock_apply_conf_t *conf,
         knock_strs_add_lit(args, "");
     }
 
-    knock_apply_plan(apply, args);
-    knock_apply_details(apply, args);
+    knock_buf_init(&plan, apply->arena, 256);
+    knock_apply_plan(apply, &plan);
+
+    if (knock_buf_str(&plan, &s) != KNOCK_OK) {
+        args->failed = 1;
+        return;
+    }
+
+    knock_strs_add(args, &s);
+
+    s.len = apply->numbers.len;
+    s.data = apply->numbers.data;
+    knock_strs_add(args, &s);
 
     knock_strs_add_lit(args, "");
     knock_strs_join(args, &apply->marks);
-    knock_strs_join(args, &apply->looked);
     knock_strs_join(args, &apply->packs);
 
     if (!pushed) {
         knock_strs_join(args, &apply->runs);
     }
 
-    knock_strs_join(args, &apply->texts);
+    knock_strs_join(args, &apply->logs);
 
-    if (apply->guard) {
-        knock_strs_add(args, &apply->guard_etag);
+    for (count = apply->counts.first; count; count = count->next) {
+        knock_strs_add(args, &count->key);
+        knock_strs_add(args, &count->sample);
     }
+
+    knock_strs_join(args, &apply->texts);
 }
 
 
@@ -245,211 +206,29 @@ knock_apply_version(const knock_apply_t *apply, const knock_apply_conf_t *conf,
 }
 
 
-/*
- * How many there are of everything, and the ops; those of an event stand
- * together, and if one is heavy all are.
- */
-
 static void
-knock_apply_plan(knock_apply_t *apply, knock_strs_t *args)
+knock_apply_plan(const knock_apply_t *apply, knock_buf_t *plan)
 {
-    size_t                   i, n, nops, heavy, nheavy;
-    knock_buf_t              plan;
-    unsigned char           *p;
-    const knock_apply_op_t  *op;
+    const knock_count_t  *count;
 
-    nops = apply->ops.len / sizeof(knock_apply_op_t);
-    op = (knock_apply_op_t *) apply->ops.data;
+    knock_buf_add_bits(plan, apply->plain, 32);
+    knock_buf_add_bits(plan, apply->marks.n, 32);
+    knock_buf_add_bits(plan, apply->packs.n, 32);
+    knock_buf_add_bits(plan, apply->runs.n, 32);
+    knock_buf_add_bits(plan, apply->logs.n / 2, 32);
+    knock_buf_add_bits(plan, apply->counts.n, 32);
+    knock_buf_add_bits(plan, apply->must.len / 2, 32);
+    knock_buf_add_bits(plan, apply->ops.len / 2, 32);
 
-    knock_buf_init(&plan, apply->arena, 0);
-
-    p = knock_buf_grow(&plan, KNOCK_APPLY_HEAD + KNOCK_APPLY_OP * nops);
-    if (p == NULL) {
-        args->failed = 1;
-        return;
+    for (count = apply->counts.first; count; count = count->next) {
+        knock_buf_add_bits(plan, count->catalogue, 32);
+        knock_buf_add_bits(plan, count->events, 32);
+        knock_buf_add_bits(plan, count->sampled, 32);
     }
 
-    p = knock_apply_uint(p, apply->asked.n, 4);
-    p = knock_apply_uint(p, apply->marks.n + apply->looked.n, 4);
-    p = knock_apply_uint(p, apply->marks.n, 4);
-    p = knock_apply_uint(p, apply->packs.n, 4);
-    p = knock_apply_uint(p, apply->runs.n, 4);
-    p = knock_apply_uint(p, apply->nevents, 4);
-    p = knock_apply_uint(p, apply->guard
-                            ? knock_apply_index(apply, (uint32_t) apply->guard)
-                            : 0, 4);
-    p = knock_apply_uint(p, apply->twins.len / (2 * sizeof(uint32_t)), 4);
-    p = knock_apply_uint(p, apply->nactors, 4);
-
-    for (nheavy = 0; nops; nops -= n) {
-        n = knock_apply_heavy(apply, op, nops, &heavy);
-
-        for (i = 0; i < n; i++, op++) {
-            nheavy += heavy;
-
-            p = knock_apply_uint(p, knock_apply_index(apply, op->entity), 3);
-            p = knock_apply_uint(p, op->event, 2);
-            p = knock_apply_uint(p, op->packs, 2);
-            p = knock_apply_uint(p, heavy ? nheavy : 0, 3);
-        }
+    if (apply->plain) {
+        knock_buf_add(plan, apply->must.data, apply->must.len);
+        knock_buf_add(plan, apply->ops.data, apply->ops.len);
+        knock_buf_add(plan, apply->log_keys.data, apply->log_keys.len);
     }
-
-    plan.len = (size_t) (p - plan.data);
-
-    knock_apply_text(args, &plan);
-}
-
-
-/* gives how many of the n ops are of the first one's event */
-
-static size_t
-knock_apply_heavy(const knock_apply_t *apply, const knock_apply_op_t *ops,
-    size_t n, size_t *heavy)
-{
-    size_t                       i;
-    const knock_apply_entity_t  *entities;
-
-    entities = (knock_apply_entity_t *) apply->entities.data;
-
-    *heavy = 0;
-
-    for (i = 0; i < n && ops[i].event == ops[0].event; i++) {
-        *heavy |= ops[i].heavy
-                  || entities[ops[i].entity - 1].bytes >= KNOCK_CHECK_BYTES;
-    }
-
-    return i;
-}
-
-
-static void
-knock_apply_details(knock_apply_t *apply, knock_strs_t *args)
-{
-    size_t           i, nops;
-    uint32_t        *number;
-    knock_buf_t      details;
-    unsigned char   *p;
-
-    nops = apply->ops.len / sizeof(knock_apply_op_t);
-
-    knock_buf_init(&details, apply->arena, 0);
-
-    p = knock_buf_grow(&details, 2 * (apply->marks.n + apply->looked.n)
-                                 + 2 * apply->twins.len / sizeof(uint32_t)
-                                 + 3 * (apply->nevents + 1 + apply->runs.n)
-                                 + 2 * apply->nevents
-                                 + 5 * apply->nactors
-                                 + KNOCK_APPLY_HEAVY * nops);
-    if (p == NULL) {
-        args->failed = 1;
-        return;
-    }
-
-    p = knock_apply_column(p, &apply->mark_events, 2);
-    p = knock_apply_column(p, &apply->looked_events, 2);
-    p = knock_apply_column(p, &apply->twins, 2);
-    p = knock_apply_column(p, &apply->first_runs, 3);
-    p = knock_apply_uint(p, apply->runs.n + 1, 3);
-    p = knock_apply_column(p, &apply->requests, 2);
-
-    number = (uint32_t *) apply->run_entities.data;
-
-    for (i = 0; i < apply->runs.n; i++) {
-        p = knock_apply_uint(p, knock_apply_index(apply, number[i]), 3);
-    }
-
-    number = (uint32_t *) apply->actors.data;
-
-    for (i = 0; i < apply->nactors; i++) {
-        p = knock_apply_uint(p, number[2 * i], 2);
-        p = knock_apply_uint(p, knock_apply_index(apply, number[2 * i + 1]),
-                             3);
-    }
-
-    p = knock_apply_heavies(apply, p);
-
-    details.len = (size_t) (p - details.data);
-
-    knock_apply_text(args, &details);
-}
-
-
-static unsigned char *
-knock_apply_heavies(const knock_apply_t *apply, unsigned char *p)
-{
-    size_t                       i, n, nops, heavy;
-    const knock_apply_op_t      *op;
-    const knock_apply_entity_t  *entities;
-
-    entities = (knock_apply_entity_t *) apply->entities.data;
-
-    nops = apply->ops.len / sizeof(knock_apply_op_t);
-    op = (knock_apply_op_t *) apply->ops.data;
-
-    for ( /* void */ ; nops; nops -= n, op += n) {
-        n = knock_apply_heavy(apply, op, nops, &heavy);
-
-        for (i = 0; heavy && i < n; i++) {
-            p = knock_apply_uint(p, entities[op[i].entity - 1].bytes, 4);
-            p = knock_apply_uint(p, op[i].resent, 1);
-            p = knock_apply_uint(p, op[i].text, 3);
-        }
-    }
-
-    return p;
-}
-
-
-/* where an entity stands in KEYS */
-
-static size_t
-knock_apply_index(const knock_apply_t *apply, uint32_t entity)
-{
-    const knock_apply_entity_t  *e;
-
-    e = &((knock_apply_entity_t *) apply->entities.data)[entity - 1];
-
-    return KNOCK_APPLY_FIXED + 1 + e->place + (e->asked ? 0 : apply->asked.n);
-}
-
-
-static void
-knock_apply_text(knock_strs_t *args, const knock_buf_t *buf)
-{
-    knock_str_t  text;
-
-    if (knock_buf_str(buf, &text) != KNOCK_OK) {
-        args->failed = 1;
-        return;
-    }
-
-    knock_strs_add(args, &text);
-}
-
-
-static unsigned char *
-knock_apply_column(unsigned char *p, const knock_buf_t *numbers,
-    unsigned bytes)
-{
-    size_t     i;
-    uint32_t  *number;
-
-    number = (uint32_t *) numbers->data;
-
-    for (i = 0; i < numbers->len / sizeof(uint32_t); i++) {
-        p = knock_apply_uint(p, number[i], bytes);
-    }
-
-    return p;
-}
-
-
-static inline unsigned char *
-knock_apply_uint(unsigned char *p, size_t n, unsigned bytes)
-{
-    while (bytes--) {
-        *p++ = (unsigned char) (n >> 8 * bytes);
-    }
-
-    return p;
 }

@@ -174,15 +174,14 @@ knock_entity_properties(knock_arena_t *arena, const knock_json_t *object,
 
 int
 knock_entity_stored(knock_arena_t *arena, const knock_upsert_t *upsert,
-    const knock_str_t *updated_at, const knock_str_t *identified_at,
-    knock_upsert_t **stored)
+    const knock_str_t *updated_at, knock_upsert_t **stored)
 {
     size_t           n;
     knock_field_t   *fields;
     knock_upsert_t  *whole;
 
     whole = knock_arena_alloc(arena, sizeof(knock_upsert_t));
-    fields = knock_arena_calloc(arena, upsert->nfields + 4,
+    fields = knock_arena_calloc(arena, upsert->nfields + 3,
                                 sizeof(knock_field_t));
 
     if (whole == NULL || fields == NULL) {
@@ -190,11 +189,6 @@ knock_entity_stored(knock_arena_t *arena, const knock_upsert_t *upsert,
     }
 
     n = 0;
-
-    if (identified_at) {
-        knock_str_set(&fields[n].name, KNOCK_ORDERED);
-        fields[n++].json = *identified_at;
-    }
 
     knock_str_set(&fields[n].name, "id");
 
@@ -333,8 +327,7 @@ knock_entity_reserved(const knock_str_t *name)
 {
     return knock_str_is(name, "id")
            || knock_str_is(name, "collection")
-           || knock_str_is(name, "updated_at")
-           || knock_str_is(name, KNOCK_ORDERED);
+           || knock_str_is(name, "updated_at");
 }
 
 

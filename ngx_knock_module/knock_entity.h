@@ -14,9 +14,6 @@
 
 #define KNOCK_MAX_COLLECTION  64    /* bytes of a collection's name */
 
-/* the field by which upserts of an entity have an order, as ORDERED in Lua */
-#define KNOCK_ORDERED  "identified_at"
-
 
 typedef struct {
     knock_str_t          name;      /* decoded bytes of the property's name */
@@ -72,14 +69,12 @@ int knock_entity_properties(knock_arena_t *arena, const knock_json_t *object,
 
 /*
  * What is stored of an upsert: its fields behind those that every entity has,
- * "id", "collection" (a user has none) and "updated_at", a time as JSON text;
- * and in front of all "identified_at", a time as well, unless it is NULL: the
- * upsert goes by the order of these.  The whole is taken from the arena,
- * objects of the fields are shared.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ * "id", "collection" (a user has none) and "updated_at", a time as JSON text.
+ * The whole is taken from the arena, objects of the fields are shared.
+ * KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_entity_stored(knock_arena_t *arena, const knock_upsert_t *upsert,
-    const knock_str_t *updated_at, const knock_str_t *identified_at,
-    knock_upsert_t **stored);
+    const knock_str_t *updated_at, knock_upsert_t **stored);
 
 
 #endif /* KNOCK_ENTITY_H */

@@ -24,6 +24,7 @@
     X(METHOD_NOT_ALLOWED,    "method_not_allowed",    405)                   \
     X(LENGTH,                "body_too_large",        413)                   \
     X(BATCH_TOO_LARGE,       "batch_too_large",       413)                   \
+    X(RUNS_TOO_LARGE,        "runs_too_large",        413)                   \
     X(UNSUPPORTED_MEDIA,     "unsupported_media_type", 415)                  \
     X(UNSUPPORTED_ENCODING,  "unsupported_encoding",  415)                   \
     X(INTERNAL,              "internal_error",        500)                   \
@@ -36,7 +37,6 @@
     X(SERVICE_UNAVAILABLE,   "service_unavailable",   503)                   \
     X(GATEWAY_TIMEOUT,       "gateway_timeout",       504)                   \
     /* of one event or action, listed in the answer's "errors" */            \
-    X(EVENT_TOO_LARGE,       "event_too_large",       413)                   \
     X(USER_TOO_LARGE,        "user_too_large",        400)                   \
     X(RECIPIENTS_MISSING,    "recipients_missing",    200)                   \
     X(TOO_MANY_RECIPIENTS,   "too_many_recipients",   200)                   \

@@ -473,7 +473,16 @@ knock_event_timestamp(knock_arena_t *arena, const knock_json_t *v,
 void
 knock_event_note_replaced(knock_event_t *event)
 {
-    knock_event_add_note(event, SURROGATE);
+    const knock_json_t  *v, *end;
+
+    end = knock_json_next(event->root);
+
+    for (v = event->root; v < end; v++) {
+        if (v->type == KNOCK_JSON_STRING && v->escaped & KNOCK_JSON_REPLACED) {
+            knock_event_add_note(event, SURROGATE);
+            return;
+        }
+    }
 }
 
 

@@ -68,7 +68,7 @@ typedef struct {
 int knock_event_read(knock_arena_t *arena, const knock_json_t *root,
     knock_event_t *event, knock_error_t *err);
 
-/* notes that lone surrogates of the event have been replaced */
+/* notes that strings of the event are KNOCK_JSON_REPLACED, if some are */
 void knock_event_note_replaced(knock_event_t *event);
 
 /* a note's code, as a log entry has it */

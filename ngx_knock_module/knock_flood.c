@@ -19,17 +19,11 @@ static uint32_t knock_flood_hash(const knock_str_t *str);
 
 
 void
-knock_flood_init(knock_flood_t *flood)
+knock_flood_init(knock_flood_t *flood, knock_arena_t *arena)
 {
     memset(flood, 0, sizeof(knock_flood_t));
-}
 
-
-void
-knock_flood_clear(knock_flood_t *flood)
-{
-    knock_arena_destroy(flood->arena);
-    knock_flood_init(flood);
+    flood->arena = arena;
 }
 
 
@@ -81,43 +75,33 @@ knock_flood_string(knock_flood_t *flood, const knock_str_t *str)
 static int
 knock_flood_grow(knock_flood_t *flood)
 {
-    size_t         i;
-    knock_flood_t  old;
+    size_t     i, n;
+    uint64_t  *slots;
 
-    old = *flood;
+    n = flood->nslots;
+    slots = flood->slots;
 
-    flood->nslots = old.nslots ? 2 * old.nslots : KNOCK_FLOOD_SLOTS;
+    flood->nslots = n ? 2 * n : KNOCK_FLOOD_SLOTS;
     flood->nchains = KNOCK_FLOOD_CHAINS;
 
     if (flood->nchains < flood->nslots / 2) {
         flood->nchains = flood->nslots / 2;
     }
 
-    flood->arena = knock_arena_create(flood->nslots * sizeof(uint64_t)
-                                      + flood->nchains + 64);
-    if (flood->arena == NULL) {
-        *flood = old;
-        return KNOCK_ERROR;
-    }
-
+    flood->chains = knock_arena_calloc(flood->arena, flood->nchains, 1);
     flood->slots = knock_arena_calloc(flood->arena, flood->nslots,
                                       sizeof(uint64_t));
-    flood->chains = knock_arena_calloc(flood->arena, flood->nchains, 1);
 
-    if (flood->slots == NULL || flood->chains == NULL) {
-        knock_arena_destroy(flood->arena);
-        *flood = old;
+    if (flood->chains == NULL || flood->slots == NULL) {
         return KNOCK_ERROR;
     }
 
-    for (i = 0; i < old.nslots; i++) {
-        if (old.slots[i]) {
-            *knock_flood_slot(flood, old.slots[i]) = old.slots[i];
-            knock_flood_count(flood, old.slots[i]);
+    for (i = 0; i < n; i++) {
+        if (slots[i]) {
+            *knock_flood_slot(flood, slots[i]) = slots[i];
+            knock_flood_count(flood, slots[i]);
         }
     }
-
-    knock_arena_destroy(old.arena);
 
     return KNOCK_OK;
 }

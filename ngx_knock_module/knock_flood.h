@@ -20,11 +20,11 @@
 #define KNOCK_FLOOD_CHAIN    32         /* strings; by chance it is 10 or so */
 
 
-/* of one body, in all its rounds */
+/* of one body */
 
 typedef struct {
-    knock_arena_t  *arena;      /* NULL: nothing has been looked at yet */
-    uint64_t       *slots;
+    knock_arena_t  *arena;
+    uint64_t       *slots;      /* NULL: nothing has been looked at yet */
     size_t          nslots;
     unsigned char  *chains;     /* strings in each */
     size_t          nchains;
@@ -33,9 +33,8 @@ typedef struct {
 } knock_flood_t;
 
 
-/* all zeros, as here, it has no memory yet; what it takes goes by the second */
-void knock_flood_init(knock_flood_t *flood);
-void knock_flood_clear(knock_flood_t *flood);
+/* the arena must outlive it */
+void knock_flood_init(knock_flood_t *flood, knock_arena_t *arena);
 
 /* n more strings come: 1 if they are to be looked at, 0: they are too few */
 int knock_flood_expect(knock_flood_t *flood, size_t n);

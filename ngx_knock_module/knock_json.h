@@ -34,8 +34,8 @@ typedef enum {
 
 /* what may be told of a string */
 
-#define KNOCK_JSON_ESCAPED  1   /* it has a backslash */
-#define KNOCK_JSON_LONE     2   /* and the escape of a lone surrogate */
+#define KNOCK_JSON_ESCAPED   1  /* it has a backslash */
+#define KNOCK_JSON_REPLACED  2  /* a lone surrogate's escape is now \ufffd */
 
 
 typedef struct {
@@ -53,7 +53,7 @@ typedef struct {
 typedef struct {
     knock_json_t   *root;
     unsigned        loose:1;    /* it is no value of its own */
-    unsigned        lone:1;     /* some strings are KNOCK_JSON_LONE */
+    unsigned        replaced:1; /* some strings are KNOCK_JSON_REPLACED */
 } knock_json_batch_t;
 
 
@@ -76,7 +76,8 @@ int knock_json_parse(knock_arena_t *arena, const knock_str_t *text,
 
 /*
  * Reads what senders made less strictly.  The escape of a lone surrogate is
- * left for knock_json_replace().  The root may be a batch, an array or an object with an array `member`: an
+ * replaced by \ufffd; the tokens may point into a copy of the text for it.
+ * The root may be a batch, an array or an object with an array `member`: an
  * element of that which is refused by itself becomes KNOCK_JSON_BAD, where its
  * end can be told by its strings and brackets.  Each element may nest as deep
  * as the text.  Only what the others cannot be told without is refused as a
@@ -88,16 +89,6 @@ int knock_json_parse(knock_arena_t *arena, const knock_str_t *text,
 int knock_json_parse_batch(knock_arena_t *arena, const knock_str_t *text,
     size_t max_depth, const knock_str_t *member, knock_json_batch_t *batch,
     knock_error_t *err);
-
-/* 1 if some string of the value is KNOCK_JSON_LONE, else 0 */
-int knock_json_is_lone(const knock_json_t *v);
-
-/*
- * Has the tokens of a whole text point into a copy of it in which each escape
- * of a lone surrogate is \ufffd.  KNOCK_OK, or KNOCK_ERROR: no memory.
- */
-int knock_json_replace(knock_arena_t *arena, const knock_str_t *text,
-    knock_json_t *root);
 
 /* fills the error of an element that is bad; always KNOCK_ERROR */
 int knock_json_why(const knock_str_t *text, const knock_json_t *bad,

@@ -108,9 +108,13 @@ knock_json_parse_batch(knock_arena_t *arena, const knock_str_t *text,
         return KNOCK_ERROR;
     }
 
+    if (ps.replaced && knock_json_replace(&ps) != KNOCK_OK) {
+        return knock_error_memory(err);
+    }
+
     batch->root = ps.tokens;
     batch->loose = ps.loose;
-    batch->lone = ps.replace;
+    batch->replaced = ps.replaced;
 
     return KNOCK_OK;
 }

@@ -91,8 +91,8 @@ knock_json_scan_escape(knock_json_parser_t *ps, unsigned char *p,
         return knock_json_refuse(ps, p, KNOCK_JSON_SURROGATE);
     }
 
-    ps->replace = 1;
-    token->escaped |= KNOCK_JSON_LONE;
+    ps->replaced = 1;
+    token->escaped |= KNOCK_JSON_REPLACED;
 
     return p + 6;
 }
@@ -111,38 +111,23 @@ knock_json_is_pair(const unsigned char *p, const unsigned char *end,
 
 
 int
-knock_json_is_lone(const knock_json_t *v)
+knock_json_replace(knock_json_parser_t *ps)
 {
-    const knock_json_t  *end;
+    knock_str_t    text, copy;
+    knock_json_t  *token;
 
-    for (end = knock_json_next(v); v < end; v++) {
-        if (v->type == KNOCK_JSON_STRING && v->escaped & KNOCK_JSON_LONE) {
-            return 1;
-        }
-    }
+    text.len = (size_t) (ps->end - ps->start);
+    text.data = ps->start;
 
-    return 0;
-}
-
-
-int
-knock_json_replace(knock_arena_t *arena, const knock_str_t *text,
-    knock_json_t *root)
-{
-    knock_str_t    copy;
-    knock_json_t  *token, *end;
-
-    if (knock_arena_dup(arena, text, &copy) != KNOCK_OK) {
+    if (knock_arena_dup(ps->arena, &text, &copy) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    end = knock_json_next(root);
-
-    for (token = root; token < end; token++) {
-        token->data = copy.data + (token->data - text->data);
+    for (token = ps->tokens; token < ps->next; token++) {
+        token->data = copy.data + (token->data - text.data);
 
         if (token->type == KNOCK_JSON_STRING
-            && token->escaped & KNOCK_JSON_LONE)
+            && token->escaped & KNOCK_JSON_REPLACED)
         {
             knock_json_replace_string(token->data + 1,
                                       token->data + token->len - 1);

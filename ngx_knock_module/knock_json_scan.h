@@ -96,7 +96,7 @@ typedef struct {
     size_t              more;       /* levels around its elements */
     unsigned            lone:1;     /* surrogates are taken */
     unsigned            loose:1;
-    unsigned            replace:1;
+    unsigned            replaced:1;
 } knock_json_parser_t;
 
 
@@ -116,6 +116,12 @@ unsigned char *knock_json_scan_special(knock_json_parser_t *ps,
 /* the 16 bits of an escape \uXXXX at p, or KNOCK_ERROR if there is none */
 int knock_json_unit(const unsigned char *p, const unsigned char *end,
     uint32_t *unit);
+
+/*
+ * Has the tokens point into a copy of the text in which each escape of a lone
+ * surrogate is \ufffd.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_json_replace(knock_json_parser_t *ps) knock_json_cold;
 
 /* knock_json_batch.c */
 

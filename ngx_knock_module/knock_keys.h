@@ -34,7 +34,6 @@
     X(CATALOGUE,       "catalogue:")                                         \
     X(CATALOGUE_INFO,  "catalogue_info:")                                    \
     X(LOG,             "log:")                                               \
-    X(LOG_SIZES,       "log_sizes:")                                         \
     X(USER,            "user:")                                              \
     X(OBJECT,          "object:")                                            \
     /* written before replicas are waited for */                             \

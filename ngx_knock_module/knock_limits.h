@@ -15,14 +15,13 @@ typedef struct {
     size_t  max_batch;          /* events of one body */
     size_t  max_recipients;     /* distinct recipients of one action */
     size_t  max_depth;          /* nesting of one event */
-    size_t  max_run_bytes;      /* bytes of all runs of one event */
+    size_t  max_run_bytes;      /* bytes of all runs of one request */
 } knock_limits_t;
 
 
 #define KNOCK_MAX_BATCH         4000
 #define KNOCK_MAX_RECIPIENTS    1000
 #define KNOCK_MAX_DEPTH         64
-#define KNOCK_MAX_RUN_BYTES     (16 * 1024 * 1024)
 
 #define KNOCK_MAX_VALUES        4000000     /* JSON values of one body */
 #define KNOCK_MAX_EVENT_NAME    512         /* bytes */

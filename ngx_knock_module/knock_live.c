@@ -197,8 +197,6 @@ knock_live_endpoints(knock_arena_t *arena, knock_live_t *live,
                                    &endpoint->catalogue_info) != KNOCK_OK
                 || knock_keys_make(arena, base, KNOCK_KEY_LOG, &source,
                                    &endpoint->log) != KNOCK_OK
-                || knock_keys_make(arena, base, KNOCK_KEY_LOG_SIZES, &source,
-                                   &endpoint->log_sizes) != KNOCK_OK
                 || knock_map_set(map, &endpoint->source, endpoint)
                    != KNOCK_OK)
             {
@@ -256,9 +254,6 @@ knock_live_field(knock_arena_t *arena, knock_endpoint_t *endpoint,
 
     } else if (knock_str_is(name, "identify_enabled")) {
         endpoint->identify_enabled = on & 1;
-
-    } else if (knock_str_is(name, "identify_order")) {
-        endpoint->identify_on_arrival = (knock_str_is(value, "arrival") != 0);
 
     } else if (knock_str_is(name, "idempotency_enabled")) {
         endpoint->idempotency_enabled = on & 1;

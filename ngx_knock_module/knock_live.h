@@ -38,13 +38,11 @@ typedef struct {
 
     unsigned        enabled:1;
     unsigned        identify_enabled:1;
-    unsigned        identify_on_arrival:1;  /* else by their timestamps */
     unsigned        idempotency_enabled:1;
 
     knock_str_t     catalogue;          /* Redis keys */
     knock_str_t     catalogue_info;
     knock_str_t     log;
-    knock_str_t     log_sizes;
 
     knock_map_t    *actions;            /* event key -> knock_actions_t */
     knock_map_t    *idle;               /* event key -> why an action that is

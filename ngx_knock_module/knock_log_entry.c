@@ -1,6 +1,5 @@
 
 #include "knock_log_entry.h"
-#include "knock_journal.h"
 #include "knock_json.h"
 #include "knock_limits.h"
 #include "knock_unit.h"
@@ -22,8 +21,6 @@
 typedef struct {
     knock_buf_t  *buf;
     char          status;       /* of the event, a knock_status_e */
-    char          kept;         /* how its text was, KNOCK_KEPT_WHOLE... */
-    knock_str_t   text;
     knock_str_t   verdict;      /* what is left of it */
 } knock_log_work_t;
 
@@ -50,8 +47,8 @@ static int knock_log_entry_is(const knock_json_t *v, knock_json_type_e type);
 
 int
 knock_log_entry(knock_arena_t *arena, knock_buf_t *buf, const knock_str_t *id,
-    const knock_str_t *status, const knock_str_t *doc, const knock_str_t *text,
-    knock_error_t *err)
+    const knock_str_t *status, const knock_str_t *verdict,
+    const knock_str_t *doc, knock_error_t *err)
 {
     size_t             len;
     knock_json_t      *root;
@@ -59,7 +56,7 @@ knock_log_entry(knock_arena_t *arena, knock_buf_t *buf, const knock_str_t *id,
 
     len = buf->len;
 
-    if (status->len < 2
+    if (status->len != 1
         || knock_log_entry_status((char) status->data[0]) == NULL)
     {
         return KNOCK_DECLINED;
@@ -73,10 +70,7 @@ knock_log_entry(knock_arena_t *arena, knock_buf_t *buf, const knock_str_t *id,
 
     work.buf = buf;
     work.status = (char) status->data[0];
-    work.kept = (char) status->data[1];
-    work.text = *text;
-    work.verdict.len = status->len - 2;
-    work.verdict.data = status->data + 2;
+    work.verdict = *verdict;
 
     if (len && buf->data[len - 1] == '}') {
         knock_buf_add_char(buf, ',');
@@ -190,16 +184,7 @@ knock_log_entry_write(knock_log_work_t *work, const knock_str_t *id,
         action = knock_json_next(action);
     }
 
-    knock_buf_add_lit(buf, "],\"payload\":");
-
-    if (work->kept == KNOCK_KEPT_WHOLE) {
-        knock_buf_add_str(buf, &work->text);
-        knock_buf_add_lit(buf, ",\"payload_truncated\":false}");
-
-    } else {
-        knock_buf_add_json(buf, &work->text);
-        knock_buf_add_lit(buf, ",\"payload_truncated\":true}");
-    }
+    knock_buf_add_lit(buf, "]}");
 
     return KNOCK_OK;
 }

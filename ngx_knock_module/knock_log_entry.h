@@ -19,12 +19,10 @@
  *   {"id","event","message_id","received_at","status","reason","notes":[],
  *    "actions":[{"action","workflow","status","error","recipients","actor",
  *                "tenant","cancellation_key","runs",
- *                "skipped":[{"recipient","reason"}]}],
- *    "payload","payload_truncated"}
+ *                "skipped":[{"recipient","reason"}]}]}
  *
- * `status`, `doc` and `text` are those of knock_journal_entry().  "payload" is
- * the event as it came; or, where that was cut to knock_event_log_body bytes,
- * a string of them, and "payload_truncated" is true.
+ * `id`, `status` (one knock_status_e), `verdict` and `doc` are the stream
+ * entry's id and its fields s, v and d.
  *
  * "status" is "processed", "ignored", "duplicate" or "failed"; "reason" is the
  * document's, of an event too large "user_too_large", of one whose actions all
@@ -42,8 +40,8 @@
  * the arena.
  */
 int knock_log_entry(knock_arena_t *arena, knock_buf_t *buf,
-    const knock_str_t *id, const knock_str_t *status, const knock_str_t *doc,
-    const knock_str_t *text, knock_error_t *err);
+    const knock_str_t *id, const knock_str_t *status,
+    const knock_str_t *verdict, const knock_str_t *doc, knock_error_t *err);
 
 
 #endif /* KNOCK_LOG_ENTRY_H */

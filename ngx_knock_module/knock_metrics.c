@@ -32,6 +32,8 @@ typedef struct {
 } knock_metric_t;
 
 
+static const char *knock_metrics_error(const char *p, const char *end,
+    uint64_t *errors);
 static void knock_metrics_one(knock_buf_t *buf, const knock_metric_t *metric,
     const uint64_t *cells);
 static void knock_metrics_histogram(knock_buf_t *buf,
@@ -180,28 +182,57 @@ knock_metrics_bucket(uint64_t microseconds)
 }
 
 
-/*
- * The text is our own: a quote inside a string is escaped there, so that no
- * message can be mistaken for a code.
- */
-
 void
 knock_metrics_refused(const knock_str_t *json, uint64_t *errors)
 {
-    int          i;
-    size_t       len;
-    const char  *p, *end, *name;
+    const char  *p;
 
     p = (const char *) json->data;
-    end = p + json->len;
+
+    if (json->len) {
+        (void) knock_metrics_error(p, p + json->len, errors);
+    }
+}
+
+
+void
+knock_metrics_listed(const knock_str_t *list, uint64_t *errors)
+{
+    const char  *p, *end;
+
+    if (list->len == 0) {
+        return;
+    }
+
+    p = (const char *) list->data;
+    end = p + list->len;
+
+    do {
+        p = knock_metrics_error(p, end, errors);
+    } while (p);
+}
+
+
+/*
+ * Counts the next code in the text, which is our own: a quote inside a string
+ * is escaped there, so that no message can be mistaken for a code.  Returns
+ * what is behind it, or NULL: there is none.
+ */
+
+static const char *
+knock_metrics_error(const char *p, const char *end, uint64_t *errors)
+{
+    int          i;
+    size_t       len;
+    const char  *name;
 
     len = sizeof(KNOCK_METRICS_CODE) - 1;
 
     for ( ;; ) {
-        p = p < end ? memchr(p, '"', (size_t) (end - p)) : NULL;
+        p = memchr(p, '"', (size_t) (end - p));
 
         if (p == NULL || (size_t) (end - p) < len) {
-            return;
+            return NULL;
         }
 
         if (memcmp(p, KNOCK_METRICS_CODE, len) == 0) {
@@ -221,9 +252,11 @@ knock_metrics_refused(const knock_str_t *json, uint64_t *errors)
             && p[len] == '"')
         {
             errors[i]++;
-            return;
+            break;
         }
     }
+
+    return p;
 }
 
 

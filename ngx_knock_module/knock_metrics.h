@@ -65,10 +65,6 @@
       "Commands without a reply: the connection went away.")                 \
     X(LOADS, "knock_redis_library_loads_total", COUNTER, NONE, 1,            \
       "Times that the function library was loaded into Redis.")              \
-    X(LOG_DROPPED, "knock_log_dropped_total", COUNTER, NONE, 1,              \
-      "Entries of event logs that were not written.")                        \
-    X(COUNTS_DROPPED, "knock_catalogue_dropped_total", COUNTER, NONE, 1,     \
-      "Events that their catalogue does not count.")                         \
     X(STRAYS, "knock_redis_strays_total", COUNTER, NONE, 1,                  \
       "Replies that came unasked for.")                                      \
     X(IN_FLIGHT, "knock_in_flight", GAUGE, NONE, 1,                          \
@@ -118,10 +114,13 @@ size_t knock_metrics_code(unsigned status);
 size_t knock_metrics_bucket(uint64_t microseconds);
 
 /*
- * Counts the error that a request was refused with, the first one that its
- * answer names, at its cell, from KNOCK_E_NONE on.
+ * Counts the errors that an answer names, at their cells, from KNOCK_E_NONE
+ * on.  Of a request that was refused it is the first: what answers all of it.
  */
 void knock_metrics_refused(const knock_str_t *json, uint64_t *errors);
+
+/* of one that was applied, `list` is the text of the answer's "errors" */
+void knock_metrics_listed(const knock_str_t *list, uint64_t *errors);
 
 /*
  * Appends the whole text.  The cells of a histogram hold how many times fell

@@ -1,439 +1,260 @@
 
 #include "knock_receive_internal.h"
-#include "knock_time.h"
+#include "knock_answer.h"
 
 
-static int knock_receive_resolve(knock_work_t *work);
-static int knock_receive_mark(knock_work_t *work);
-static int knock_receive_user(knock_work_t *work, const char **reason);
-static int knock_receive_identify(knock_work_t *work);
-static int knock_receive_identified_at(knock_work_t *work, knock_str_t *time);
-static int knock_receive_actions(knock_work_t *work);
-static int knock_receive_message(knock_work_t *work);
-static int knock_receive_verdicts(knock_work_t *work);
-static int knock_receive_fault(knock_work_t *work,
-    const knock_resolved_t *resolved);
-static int knock_receive_action(knock_work_t *work,
-    const knock_resolved_t *resolved);
-static int knock_receive_runs(knock_work_t *work,
-    const knock_resolved_t *resolved);
-static int knock_receive_too_large(knock_work_t *work,
-    const knock_resolved_t *resolved);
+static int knock_receive_identify(knock_work_t *work,
+    const knock_event_t *event, knock_status_e *status, const char **reason);
+static int knock_receive_actions(knock_work_t *work, int logged);
+static int knock_receive_action(knock_work_t *work, size_t i, int logged);
+static int knock_receive_recipient(knock_work_t *work, const knock_run_t *run,
+    const knock_ref_t *ref, size_t i, size_t room);
+static int knock_receive_actor(knock_work_t *work, const knock_ref_t *ref,
+    size_t i);
 static int knock_receive_ref(knock_work_t *work, const knock_ref_t *ref,
-    knock_unit_t **unit, knock_str_t *key);
-static unsigned char *knock_receive_verdict(knock_work_t *work, char expected);
+    knock_unit_event_t **out, size_t *entity);
+static knock_unit_event_t *knock_receive_at(knock_work_t *work, size_t place);
+static void knock_receive_order(knock_work_t *work, size_t who);
 
 
 int
-knock_receive_event(knock_round_t *round, knock_receive_t *in,
-    knock_element_t *element, knock_task_t **task, knock_error_t *err)
+knock_receive_event(knock_work_t *work, const knock_event_t *event,
+    size_t index, knock_error_t *err)
 {
-    int            rc;
-    const char    *reason;
-    knock_work_t   work;
-    knock_event_t  event;
+    int                     rc, logged;
+    const char             *reason;
+    knock_log_e             log;
+    knock_status_e          status;
+    knock_unit_event_t     *out;
+    const knock_actions_t  *actions;
 
-    rc = knock_receive_read(round, in, element, &event, err);
+    actions = knock_live_actions(work->in->endpoint, &event->key);
+
+    rc = knock_receive_check(work, event, actions, index, err);
     if (rc != KNOCK_OK) {
         return rc;
     }
 
-    memset(&work, 0, sizeof(knock_work_t));
+    status = KNOCK_STATUS_IGNORED;
 
-    work.arena = round->arena;
-    work.round = round;
-    work.in = in;
-    work.err = err;
-    work.event = &event;
+    work->indexes[work->nevents] = index;
+    knock_buf_init(&work->order, work->arena, 0);
 
-    work.task = knock_task_create(round, element);
-    if (work.task == NULL) {
+    out = knock_receive_at(work, work->parts->live->home);
+
+    if (out == NULL) {
         return KNOCK_ERROR;
     }
 
-    work.task->type = event.type;
-    work.task->key = event.key;
-    work.task->text = knock_json_text(event.root);
-    work.task->status = KNOCK_STATUS_IGNORED;
+    out->key = event->key;
+    out->marked = work->marked;
+    memcpy(out->mark, work->mark, KNOCK_MARK_LEN);
 
-    work.actions = knock_live_actions(in->endpoint, &event.key);
-    work.nactions = work.actions ? work.actions->n : 0;
+    log = work->in->log;
+    logged = log == KNOCK_LOG_ON
+             || (log == KNOCK_LOG_ERRORS && work->nresolved < work->nactions);
 
-    reason = work.actions ? NULL
-                          : knock_live_idle(in->endpoint, &event.key);
+    reason = work->nactions ? NULL
+                            : knock_live_idle(work->in->endpoint, &event->key);
 
-    if (knock_receive_mark(&work) != KNOCK_OK
-        || knock_receive_resolve(&work) != KNOCK_OK
-        || (event.type == KNOCK_EVENT_IDENTIFY
-            && knock_receive_user(&work, &reason) != KNOCK_OK))
+    if (event->type == KNOCK_EVENT_IDENTIFY
+        && knock_receive_identify(work, event, &status, &reason) != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }
 
-    rc = knock_receive_check(&work);
-    if (rc != KNOCK_OK) {
-        return rc;
-    }
+    if (work->nactions) {
+        if (knock_receive_actions(work, logged) != KNOCK_OK) {
+            return KNOCK_ERROR;
+        }
 
-    if (work.user.nupserts && knock_receive_identify(&work) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
+        if (work->nresolved) {
+            status = KNOCK_STATUS_PROCESSED;
 
-    if (work.nactions) {
-        rc = knock_receive_actions(&work);
-        if (rc != KNOCK_OK) {
-            return rc;
+        } else if (status == KNOCK_STATUS_IGNORED) {
+            status = KNOCK_STATUS_FAILED;
         }
     }
 
-    if (work.logged
-        && knock_log_build(work.arena, &event,
-                           work.task->status == KNOCK_STATUS_IGNORED ? reason
-                                                                     : NULL,
-                           work.resolved, work.nactions, in->now,
-                           &work.task->doc)
+    out->status = status;
+
+    if (*work->in->samples && event->root->len <= KNOCK_MAX_SAMPLE) {
+        (*work->in->samples)--;
+        out->sample = knock_json_text(event->root);
+    }
+
+    if (!logged) {
+        return KNOCK_OK;
+    }
+
+    if (work->orders
+        && knock_buf_str(&work->order, &work->orders[work->nevents])
            != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }
 
-    *task = work.task;
-
-    return knock_task_finish(round, work.task);
-}
-
-
-/* the parameters of its actions, and whether the event is to be logged */
-
-static int
-knock_receive_resolve(knock_work_t *work)
-{
-    size_t  i, failed;
-
-    failed = 0;
-
-    if (work->nactions) {
-        work->resolved = knock_arena_calloc(work->arena, work->nactions,
-                                            sizeof(knock_resolved_t));
-        if (work->resolved == NULL) {
-            return KNOCK_ERROR;
-        }
-
-        for (i = 0; i < work->nactions; i++) {
-            if (knock_mapping_resolve(work->arena, work->actions->items[i],
-                                      work->event, work->in->limits,
-                                      &work->resolved[i])
-                != KNOCK_OK)
-            {
-                return KNOCK_ERROR;
-            }
-
-            failed += work->resolved[i].error.code != KNOCK_E_NONE;
-        }
-
-        work->task->status = failed < work->nactions ? KNOCK_STATUS_PROCESSED
-                                                     : KNOCK_STATUS_FAILED;
-    }
-
-    work->logged = work->in->log == KNOCK_LOG_ON
-                   || (work->in->log == KNOCK_LOG_ERRORS && failed);
-
-    return KNOCK_OK;
+    return knock_log_build(work->arena, event,
+                           status == KNOCK_STATUS_IGNORED ? reason : NULL,
+                           work->resolved, work->nactions, work->in->now,
+                           &out->log);
 }
 
 
 /*
- * What has been seen is told by the message id, and by the event key, since
- * the ids of different calls may come from different generators.
+ * The event at a place.  At a shard it is there only for what is applied: it
+ * has the mark of the one at home, and as many actions.
  */
 
-static int
-knock_receive_mark(knock_work_t *work)
+static knock_unit_event_t *
+knock_receive_at(knock_work_t *work, size_t place)
 {
-    knock_str_t  parts[3];
+    size_t               n, home;
+    knock_unit_event_t  *out, *whole;
 
-    if (!work->in->endpoint->idempotency_enabled
-        || work->event->message_id.data == NULL)
-    {
-        return KNOCK_OK;
+    home = work->parts->live->home;
+    n = work->parts->parts[place].unit.nevents;
+
+    out = knock_parts_event(work->parts, place, work->nevents);
+
+    if (out == NULL || n == work->parts->parts[place].unit.nevents) {
+        return out;
     }
 
-    parts[0] = work->in->endpoint->source;
-    parts[1] = work->event->key;
-    parts[2] = work->event->message_id;
+    if (place != home) {
+        whole = knock_parts_event(work->parts, home, work->nevents);
+        *out = *whole;
+    }
 
-    knock_digest_mark(parts, 3, work->task->mark);
-    work->task->marked = 1;
+    if (work->nactions && (place != home || work->orders == NULL)) {
+        out->actions = knock_arena_calloc(work->arena, work->nactions,
+                                          sizeof(knock_unit_action_t));
+        if (out->actions == NULL) {
+            return NULL;
+        }
 
-    return KNOCK_OK;
+        out->nactions = work->nactions;
+    }
+
+    out->index = work->indexes[work->nevents];
+    out->status = KNOCK_STATUS_PROCESSED;
+
+    return out;
 }
 
 
-/* whom an identify event makes, or why it makes none */
-
 static int
-knock_receive_user(knock_work_t *work, const char **reason)
+knock_receive_identify(knock_work_t *work, const knock_event_t *event,
+    knock_status_e *status, const char **reason)
 {
-    knock_ref_t  *user;
+    size_t           place, entity;
+    knock_upsert_t  *upsert;
 
     if (!work->in->endpoint->identify_enabled) {
         *reason = "identify_disabled";
         return KNOCK_OK;
     }
 
-    if (work->event->user_id.data == NULL) {
+    if (event->user_id.data == NULL) {
         *reason = "no_user_id";
         return KNOCK_OK;
     }
 
-    work->task->status = KNOCK_STATUS_PROCESSED;
+    *status = KNOCK_STATUS_PROCESSED;
 
-    user = &work->user;
-    user->upserts = knock_arena_alloc(work->arena, sizeof(knock_upsert_t));
+    if (work->user.nupserts == 0) {
+        return KNOCK_OK;
+    }
 
-    if (user->upserts == NULL
-        || knock_entity_identify(work->arena, work->event, user->upserts)
-           != KNOCK_OK)
-    {
+    upsert = work->user.upserts;
+    place = knock_parts_place(work->parts, &upsert->id);
+    entity = knock_parts_entity(work->parts, place, &upsert->collection,
+                                &upsert->id);
+
+    if (entity == 0 || knock_receive_at(work, place) == NULL) {
         return KNOCK_ERROR;
     }
 
-    user->collection = user->upserts->collection;
-    user->id = user->upserts->id;
-    user->nupserts = 1;
-
-    return KNOCK_OK;
+    return knock_parts_upsert(work->parts, place, entity, KNOCK_OP_EVENT,
+                              upsert, &work->updated_at);
 }
 
 
 static int
-knock_receive_identify(knock_work_t *work)
+knock_receive_actions(knock_work_t *work, int logged)
 {
-    int            rc;
-    knock_str_t    key, time;
-    knock_unit_t  *unit;
-
-    rc = knock_task_unit(work->round, work->task, &work->user.id, &unit);
-    if (rc != KNOCK_OK) {
-        return rc == KNOCK_DECLINED ? KNOCK_OK : KNOCK_ERROR;
-    }
-
-    if (knock_task_key(work->round, unit, &work->user.collection,
-                       &work->user.id, &key)
-        != KNOCK_OK
-        || knock_receive_identified_at(work, &time) != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    return knock_task_upsert(work->round, unit, &key, KNOCK_OP_EVENT,
-                             work->user.upserts, time.len ? &time : NULL);
-}
-
-
-/*
- * The time that an identify event has its place by: its own, unless that is
- * none or still to come.
- */
-
-static int
-knock_receive_identified_at(knock_work_t *work, knock_str_t *time)
-{
-    uint64_t     ms;
-    knock_str_t  text;
-
-    time->len = 0;
-
-    if (work->in->endpoint->identify_on_arrival) {
-        return KNOCK_OK;
-    }
-
-    *time = work->round->updated_at;
-
-    if (work->event->timestamp == NULL) {
-        return KNOCK_OK;
-    }
-
-    if (knock_json_string(work->arena, work->event->timestamp, &text)
-        != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    if (knock_time_parse(&text, &ms) != KNOCK_OK || ms > work->in->now) {
-        return KNOCK_OK;
-    }
-
-    time->data = knock_arena_alloc(work->arena, KNOCK_TIME_LEN + 2);
-    if (time->data == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    time->data[0] = '"';
-    knock_time_format(ms, time->data + 1);
-    time->data[KNOCK_TIME_LEN + 1] = '"';
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_receive_actions(knock_work_t *work)
-{
-    int                rc;
     size_t             i;
     knock_resolved_t  *resolved;
-
-    if (knock_receive_message(work) != KNOCK_OK
-        || (work->logged && knock_receive_verdicts(work) != KNOCK_OK))
-    {
-        return KNOCK_ERROR;
-    }
 
     for (i = 0; i < work->nactions; i++) {
         resolved = &work->resolved[i];
 
         /* an action that failed stands empty, the log counts on the order */
 
-        rc = resolved->error.code == KNOCK_E_NONE
-             ? knock_receive_action(work, resolved)
-             : knock_receive_fault(work, resolved);
+        if (resolved->error.code != KNOCK_E_NONE) {
+            knock_answer_add_error(&work->errors, work->indexes[work->nevents],
+                                   &resolved->action->key, &resolved->error);
 
-        if (rc != KNOCK_OK) {
-            return rc;
+        } else if (knock_receive_action(work, i, logged) != KNOCK_OK) {
+            return KNOCK_ERROR;
         }
 
-        (void) knock_receive_verdict(work, ';');
+        if (logged) {
+            knock_receive_order(work, KNOCK_PARTS_ACTION_END);
+        }
     }
 
     return KNOCK_OK;
 }
 
 
-/* the same in each round: the ids of runs are, too */
-
 static int
-knock_receive_message(knock_work_t *work)
+knock_receive_action(knock_work_t *work, size_t i, int logged)
 {
-    size_t            index;
-    knock_receive_t  *in;
+    size_t                   j, n, entity;
+    knock_ref_t             *ref;
+    knock_unit_event_t      *out;
+    const knock_resolved_t  *resolved;
 
-    in = work->in;
-    work->message = work->event->message_id;
-
-    if (work->message.data) {
-        return KNOCK_OK;
-    }
-
-    if (!in->seeded && knock_digest_random(in->seed, KNOCK_SEED_LEN)
-                       != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    in->seeded = 1;
-    index = work->task->element->index;
-
-    work->message.len = KNOCK_SEED_LEN + sizeof(size_t);
-    work->message.data = knock_arena_alloc(work->arena, work->message.len);
-
-    if (work->message.data == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    memcpy(work->message.data, in->seed, KNOCK_SEED_LEN);
-    memcpy(work->message.data + KNOCK_SEED_LEN, &index, sizeof(size_t));
-
-    return KNOCK_OK;
-}
-
-
-/* room for what the log says of each actor, recipient and action */
-
-static int
-knock_receive_verdicts(knock_work_t *work)
-{
-    size_t        i, n;
-    knock_str_t  *verdicts;
-
-    for (n = 0, i = 0; i < work->nactions; i++) {
-        n += 1 + work->resolved[i].nrecipients
-             + (work->resolved[i].actor != NULL);
-    }
-
-    verdicts = &work->task->verdicts;
-    verdicts->data = knock_arena_alloc(work->arena, n);
-
-    return verdicts->data ? KNOCK_OK : KNOCK_ERROR;
-}
-
-
-static int
-knock_receive_fault(knock_work_t *work, const knock_resolved_t *resolved)
-{
-    knock_fault_t  *fault, **last;
-
-    fault = knock_arena_alloc(work->arena, sizeof(knock_fault_t));
-    if (fault == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    fault->action = &resolved->action->key;
-    fault->error = &resolved->error;
-    fault->next = NULL;
-
-    for (last = &work->task->faults; *last; last = &(*last)->next) {
-        /* void */
-    }
-
-    *last = fault;
-
-    return KNOCK_OK;
-}
-
-
-static int
-knock_receive_action(knock_work_t *work, const knock_resolved_t *resolved)
-{
-    int             rc;
-    knock_ref_t    *ref;
-    knock_str_t     key;
-    knock_unit_t   *unit;
-    unsigned char  *verdict;
-
+    resolved = &work->resolved[i];
     ref = resolved->actor;
 
-    /* that a bare actor is not identified is only for the log to say */
+    if (ref && logged) {
+        knock_receive_order(work, knock_parts_place(work->parts, &ref->id)
+                                  | KNOCK_PARTS_ACTOR);
+    }
 
-    if (ref && (work->logged || ref->nupserts)) {
-        verdict = knock_receive_verdict(work, 'a');
+    n = resolved->nrecipients;
 
-        rc = knock_receive_ref(work, ref, &unit, &key);
+    for (j = 0; j < n; j++) {
+        ref = &resolved->recipients[j];
 
-        if (rc == KNOCK_ERROR
-            || (rc == KNOCK_OK && verdict
-                && knock_task_actor(work->round, unit, &key, verdict)
-                   != KNOCK_OK))
+        if (knock_receive_recipient(work, &work->runs[i], ref, i, n - j)
+            != KNOCK_OK)
         {
             return KNOCK_ERROR;
         }
 
-        if (rc == KNOCK_OK && verdict) {
-            *verdict = 'a';
+        if (logged) {
+            knock_receive_order(work, knock_parts_place(work->parts,
+                                                        &ref->id));
         }
     }
 
-    if (resolved->nrecipients) {
-        rc = knock_receive_runs(work, resolved);
-        if (rc != KNOCK_OK) {
-            return rc;
-        }
+    /* that a bare actor is not identified is only for the log to say */
+
+    ref = resolved->actor;
+
+    if (ref && (logged || ref->nupserts || work->orders == NULL)
+        && knock_receive_actor(work, ref, i) != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
     }
 
     ref = resolved->tenant;
 
     if (ref && ref->nupserts
-        && knock_receive_ref(work, ref, &unit, &key) == KNOCK_ERROR)
+        && knock_receive_ref(work, ref, &out, &entity) == KNOCK_ERROR)
     {
         return KNOCK_ERROR;
     }
@@ -442,113 +263,103 @@ knock_receive_action(knock_work_t *work, const knock_resolved_t *resolved)
 }
 
 
-/*
- * Each run has the event's properties whole: whether there is room for all of
- * them is asked before the first one is built.
- */
+/* `room`: so many more may come to the i-th action */
 
 static int
-knock_receive_runs(knock_work_t *work, const knock_resolved_t *resolved)
+knock_receive_recipient(knock_work_t *work, const knock_run_t *run,
+    const knock_ref_t *ref, size_t i, size_t room)
 {
-    int             rc;
-    size_t          i, n;
-    knock_run_t     run;
-    knock_str_t     key, doc;
-    knock_unit_t   *unit;
-    unsigned char  *verdict;
+    int                   rc;
+    size_t                entity, n;
+    knock_enqueue_t      *enqueue;
+    knock_unit_event_t   *out;
+    knock_unit_action_t  *action;
 
-    if (knock_run_prepare(work->arena, &work->round->live->environment,
-                          &work->in->endpoint->source, work->event,
-                          &work->message, resolved, work->in->now, &run)
-        != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
+    rc = knock_receive_ref(work, ref, &out, &entity);
+
+    if (rc != KNOCK_OK) {
+        return rc == KNOCK_DECLINED ? KNOCK_OK : KNOCK_ERROR;
     }
 
-    n = resolved->nrecipients;
+    action = &out->actions[i];
+    n = action->nenqueues;
 
-    if (knock_run_count(&run, n, work->in->limits->max_run_bytes,
-                        &work->run_bytes)
-        != KNOCK_OK)
-    {
-        return knock_receive_too_large(work, resolved);
-    }
-
-    for (i = 0; i < n; i++) {
-        verdict = knock_receive_verdict(work, 'r');
-
-        rc = knock_receive_ref(work, &resolved->recipients[i], &unit, &key);
-
-        if (rc == KNOCK_DECLINED) {
-            continue;
+    if (n == action->room) {
+        if (work->orders) {
+            room = n ? n : 1;
         }
 
-        if (rc != KNOCK_OK
-            || knock_run_build(work->arena, &run, &resolved->recipients[i],
-                               &doc)
-               != KNOCK_OK
-            || knock_task_run(work->round, unit, n - i, &key, &doc, verdict)
-               != KNOCK_OK)
-        {
+        enqueue = knock_arena_realloc(work->arena, action->enqueues,
+                                      n * sizeof(knock_enqueue_t),
+                                      (n + room) * sizeof(knock_enqueue_t));
+        if (enqueue == NULL) {
             return KNOCK_ERROR;
         }
+
+        action->enqueues = enqueue;
+        action->room = n + room;
     }
+
+    enqueue = &action->enqueues[n];
+    enqueue->entity = entity;
+
+    if (knock_run_build(work->arena, run, ref, &enqueue->run) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    action->nenqueues++;
 
     return KNOCK_OK;
 }
 
 
 static int
-knock_receive_too_large(knock_work_t *work, const knock_resolved_t *resolved)
+knock_receive_actor(knock_work_t *work, const knock_ref_t *ref, size_t i)
 {
-    size_t              properties;
-    const knock_str_t  *key;
+    int                  rc;
+    size_t               entity;
+    knock_unit_event_t  *out;
 
-    key = &resolved->action->key;
-    properties = work->event->properties
-                 ? knock_json_text(work->event->properties).len : 0;
+    rc = knock_receive_ref(work, ref, &out, &entity);
 
-    (void) knock_error_set(work->err, KNOCK_E_EVENT_TOO_LARGE,
-                           "the runs of this event would take more than %zu "
-                           "bytes: it has %zu of action \"%.*s\", each with "
-                           "the event's %zu bytes of properties; send smaller "
-                           "properties or fewer recipients, or raise "
-                           "knock_max_run_bytes",
-                           work->in->limits->max_run_bytes,
-                           resolved->nrecipients, (int) key->len,
-                           (char *) key->data, properties);
+    if (rc == KNOCK_OK) {
+        out->actions[i].actor = entity;
+    }
 
-    return KNOCK_DECLINED;
+    return rc == KNOCK_ERROR ? KNOCK_ERROR : KNOCK_OK;
 }
 
 
 /*
- * What identifies somebody inline, and the unit at his place, with his key
- * there.  KNOCK_OK; KNOCK_DECLINED: that has been done there already;
+ * What identifies somebody inline, and the event at his place, with his index
+ * in KEYS there.  KNOCK_OK; KNOCK_DECLINED: that has been done there already;
  * KNOCK_ERROR: no memory.
  */
 
 static int
 knock_receive_ref(knock_work_t *work, const knock_ref_t *ref,
-    knock_unit_t **unit, knock_str_t *key)
+    knock_unit_event_t **out, size_t *entity)
 {
-    int     rc;
-    size_t  i;
+    size_t          i, place;
+    knock_parts_t  *parts;
 
-    rc = knock_task_unit(work->round, work->task, &ref->id, unit);
-    if (rc != KNOCK_OK) {
-        return rc;
+    parts = work->parts;
+    place = knock_parts_place(parts, &ref->id);
+
+    if (parts->parts[place].done) {
+        return KNOCK_DECLINED;
     }
 
-    if (knock_task_key(work->round, *unit, &ref->collection, &ref->id, key)
-        != KNOCK_OK)
-    {
+    *out = knock_receive_at(work, place);
+    *entity = knock_parts_entity(parts, place, &ref->collection, &ref->id);
+
+    if (*out == NULL || *entity == 0) {
         return KNOCK_ERROR;
     }
 
     for (i = 0; i < ref->nupserts; i++) {
-        if (knock_task_upsert(work->round, *unit, key, KNOCK_OP_RECIPIENT,
-                              &ref->upserts[i], NULL)
+        if (knock_parts_upsert(parts, place, *entity, KNOCK_OP_RECIPIENT,
+                               &ref->upserts[i], &work->updated_at)
             != KNOCK_OK)
         {
             return KNOCK_ERROR;
@@ -559,31 +370,15 @@ knock_receive_ref(knock_work_t *work, const knock_ref_t *ref,
 }
 
 
-/*
- * The next character of the log's verdicts, as expected, or as it was told in
- * an earlier round of a place that is not asked again.  NULL: not logged.
- */
+/* the next verdict of the event's is told by a place */
 
-static unsigned char *
-knock_receive_verdict(knock_work_t *work, char expected)
+static void
+knock_receive_order(knock_work_t *work, size_t who)
 {
-    size_t                  n;
-    knock_task_t           *task;
-    const knock_element_t  *element;
+    uint16_t  bits;
 
-    if (!work->logged) {
-        return NULL;
+    if (work->orders) {
+        bits = (uint16_t) who;
+        knock_buf_add(&work->order, &bits, sizeof(uint16_t));
     }
-
-    task = work->task;
-    element = task->element;
-    n = task->verdicts.len++;
-
-    task->verdicts.data[n] = (unsigned char) expected;
-
-    if (n < element->verdicts.len) {
-        task->verdicts.data[n] = element->verdicts.data[n];
-    }
-
-    return &task->verdicts.data[n];
 }

@@ -203,11 +203,11 @@ knock_test_run_each(knock_arena_t *arena, const knock_test_run_in_t *in,
     if (knock_run_count(&run, runs->n, in->limits->max_run_bytes, &bytes)
         != KNOCK_OK)
     {
-        return knock_error_set(err, KNOCK_E_BATCH_TOO_LARGE,
+        return knock_error_set(err, KNOCK_E_RUNS_TOO_LARGE,
                                "%zu runs, each with %zu bytes of \"data\", "
                                "would take more than %zu bytes: send less "
                                "data or fewer recipients, or raise "
-                               "knock_max_run_bytes", runs->n,
+                               "max_pending_bytes= of knock_redis", runs->n,
                                trigger->data.len, in->limits->max_run_bytes);
     }
 

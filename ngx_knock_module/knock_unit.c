@@ -3,6 +3,7 @@
 #include "knock_buf.h"
 #include "knock_json_merge.h"
 #include "knock_limits.h"
+#include "knock_map.h"
 
 
 #define KNOCK_UNIT_SCRATCH  (16 * 1024)
@@ -25,7 +26,6 @@ typedef struct knock_value_s  knock_value_t;
 
 struct knock_value_s {
     knock_str_t          text;
-    int                  known;
     const knock_need_t  *used;      /* of the last unit that merges into it */
     knock_setting_t     *first;     /* what that unit sets, in order */
     knock_setting_t    **last;
@@ -36,131 +36,168 @@ struct knock_value_s {
 /* the values of one unit, in order of first appearance */
 
 typedef struct {
-    knock_arena_t      *arena;
-    knock_arena_t      *scratch;
-    knock_map_t        *values;
-    const knock_map_t  *sent;
-    knock_unit_t       *unit;
+    knock_arena_t        *arena;
+    knock_arena_t        *scratch;
+    knock_map_t          *values;       /* those of the call */
+    const knock_unit_t   *unit;
+    const knock_need_t   *need;
 
-    knock_need_t       *used;       /* what the merge is made from */
-    knock_value_t      *first;
-    knock_value_t     **last;
-    size_t              nobjects;
-    size_t              unknown;
+    knock_need_t         *used;         /* what the merge is made from */
+    knock_value_t        *first;
+    knock_value_t       **last;
+    size_t                nops;
 } knock_fold_t;
 
 
-/* the value that a setting is laid on */
-
-typedef struct {
-    knock_str_t         text;
-    knock_merge_t      *merge;      /* of an object; NULL: the text is it */
-} knock_folded_t;
-
-
-static size_t knock_fold_objects(const knock_unit_t *unit);
+static int knock_unit_sizes(knock_arena_t *arena, const knock_unit_t *unit,
+    char *plan);
+static size_t knock_unit_length(const knock_field_t *field);
+static int knock_unit_field_key(knock_arena_t *arena, const knock_op_t *op,
+    const knock_field_t *field, knock_str_t *key);
 static int knock_fold_bases(knock_fold_t *fold);
 static int knock_fold_base(knock_fold_t *fold, const knock_op_t *op,
     const knock_field_t *field);
-static knock_value_t *knock_fold_find(knock_fold_t *fold,
-    const knock_op_t *op, const knock_field_t *field);
-static int knock_fold_verdicts(knock_fold_t *fold);
 static int knock_fold_settings(knock_fold_t *fold);
 static int knock_fold_setting(knock_fold_t *fold, const knock_op_t *op,
     knock_field_t *field, unsigned char verdict);
 static int knock_fold_value(knock_fold_t *fold, knock_value_t *value);
-static int knock_fold_lay(knock_fold_t *fold, knock_folded_t *folded,
-    const knock_field_t *field);
-static int knock_fold_fill(knock_fold_t *fold, knock_folded_t *folded,
-    const knock_field_t *field);
-static size_t knock_fold_len(const knock_folded_t *folded);
 static int knock_fold_parse(knock_arena_t *arena, const knock_str_t *text,
     const knock_json_t **object);
 static int knock_fold_length(knock_fold_t *fold, knock_field_t *field,
     size_t len);
-static int knock_fold_key(knock_arena_t *arena, const knock_op_t *op,
-    const knock_field_t *field, knock_str_t *key);
 
 
 int
-knock_unit_fold(knock_arena_t *arena, knock_unit_t *unit, knock_map_t *values,
-    const knock_map_t *sent)
+knock_unit_plan(knock_arena_t *arena, const knock_unit_t *unit, char *plan)
 {
-    int             rc;
-    size_t          i;
-    knock_fold_t    fold;
-    knock_value_t  *value;
+    size_t                     e, i, j, nops;
+    knock_op_t                *op;
+    knock_map_t               *set;
+    knock_str_t                key;
+    knock_field_t             *field;
+    const knock_unit_event_t  *event;
 
-    memset(&fold, 0, sizeof(knock_fold_t));
+    *plan = '0';
+    nops = 0;
 
-    fold.arena = arena;
-    fold.values = values;
-    fold.sent = sent;
-    fold.unit = unit;
-    fold.last = &fold.first;
-    fold.nobjects = knock_fold_objects(unit);
-
-    unit->used = NULL;
-
-    if (fold.nobjects == 0) {
-        return knock_fold_settings(&fold);
+    for (e = 0; e < unit->nevents; e++) {
+        nops += unit->events[e].nops;
     }
 
-    if (unit->need && unit->need->verdicts.len != unit->nops) {
-        unit->need = NULL;
-    }
-
-    fold.used = knock_arena_calloc(arena, 1, sizeof(knock_need_t));
-    if (fold.used == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    fold.used->bases = knock_arena_calloc(arena, fold.nobjects,
-                                          sizeof(knock_str_t));
-
-    if (fold.used->bases == NULL || knock_fold_bases(&fold) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
-
-    unit->chained = fold.used->nbases < fold.nobjects;
-
-    if (fold.unknown
-        || (unit->need && fold.used->nbases != unit->need->nbases))
-    {
-        unit->need = NULL;
+    if (nops == 0) {
         return KNOCK_OK;
     }
 
-    if (knock_fold_verdicts(&fold) != KNOCK_OK) {
+    if (knock_unit_sizes(arena, unit, plan) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    for (value = fold.first, i = 0; value; value = value->next, i++) {
-        value->text = fold.used->bases[i];
-        value->known = 1;
+    if (*plan == '0' || nops < 2) {
+        return KNOCK_OK;
     }
 
-    if (knock_fold_settings(&fold) != KNOCK_OK) {
+    set = knock_map_create(arena, 64);
+    if (set == NULL) {
         return KNOCK_ERROR;
     }
 
-    fold.scratch = knock_arena_create(KNOCK_UNIT_SCRATCH);
+    for (e = 0; e < unit->nevents; e++) {
+        event = &unit->events[e];
 
-    rc = fold.scratch ? KNOCK_OK : KNOCK_ERROR;
+        for (i = 0; i < event->nops; i++) {
+            op = &event->ops[i];
 
-    for (value = fold.first; value && rc == KNOCK_OK; value = value->next) {
-        rc = knock_fold_value(&fold, value);
+            for (j = 0; j < op->upsert->nfields; j++) {
+                field = &op->upsert->fields[j];
+
+                if (knock_unit_field_key(arena, op, field, &key) != KNOCK_OK) {
+                    return KNOCK_ERROR;
+                }
+
+                if (field->object && knock_map_get(set, &key)) {
+                    *plan = '2';
+                    return KNOCK_OK;
+                }
+
+                if (knock_map_set(set, &key, field) != KNOCK_OK) {
+                    return KNOCK_ERROR;
+                }
+            }
+        }
     }
 
-    knock_arena_destroy(fold.scratch);
-
-    unit->used = fold.used;
-
-    return rc;
+    return KNOCK_OK;
 }
 
 
-size_t
+/*
+ * Gives each op the bytes that the whole unit brings to its entity: many small
+ * ops can make it as large as a single one can.
+ */
+
+static int
+knock_unit_sizes(knock_arena_t *arena, const knock_unit_t *unit, char *plan)
+{
+    size_t                     e, i, j, n;
+    size_t                    *bytes;
+    knock_op_t                *op;
+    knock_field_t             *field;
+    const knock_unit_event_t  *event;
+
+    n = 0;
+
+    for (e = 0; e < unit->nevents; e++) {
+        event = &unit->events[e];
+
+        for (i = 0; i < event->nops; i++) {
+            if (event->ops[i].entity >= n) {
+                n = event->ops[i].entity + 1;
+            }
+        }
+    }
+
+    bytes = knock_arena_calloc(arena, n, sizeof(size_t));
+    if (bytes == NULL) {
+        return KNOCK_ERROR;
+    }
+
+    for (e = 0; e < unit->nevents; e++) {
+        event = &unit->events[e];
+
+        for (i = 0; i < event->nops; i++) {
+            op = &event->ops[i];
+
+            for (j = 0; j < op->upsert->nfields; j++) {
+                field = &op->upsert->fields[j];
+                bytes[op->entity] += field->name.len
+                                     + knock_unit_length(field);
+
+                if (field->object) {
+                    *plan = '1';
+                }
+            }
+
+            if (bytes[op->entity] >= KNOCK_CHECK_BYTES) {
+                *plan = '1';
+            }
+        }
+    }
+
+    for (e = 0; e < unit->nevents; e++) {
+        event = &unit->events[e];
+
+        for (i = 0; i < event->nops; i++) {
+            event->ops[i].bytes = bytes[event->ops[i].entity];
+        }
+    }
+
+    return KNOCK_OK;
+}
+
+
+/* of a value, also where only its length is left */
+
+static size_t
 knock_unit_length(const knock_field_t *field)
 {
     size_t  i, n;
@@ -177,43 +214,116 @@ knock_unit_length(const knock_field_t *field)
 }
 
 
-static size_t
-knock_fold_objects(const knock_unit_t *unit)
+int
+knock_unit_expect(knock_arena_t *arena, const knock_unit_t *unit,
+    knock_str_t *statuses, uint64_t *runs)
 {
-    size_t                 i, j, n;
-    const knock_upsert_t  *upsert;
+    size_t                     e, i;
+    const knock_unit_event_t  *event;
 
-    for (n = 0, i = 0; i < unit->nops; i++) {
-        upsert = unit->ops[i].upsert;
+    statuses->len = unit->nevents;
+    statuses->data = knock_arena_alloc(arena, unit->nevents);
 
-        for (j = 0; j < upsert->nfields; j++) {
-            n += upsert->fields[j].object != NULL;
+    if (statuses->data == NULL) {
+        return KNOCK_ERROR;
+    }
+
+    *runs = 0;
+
+    for (e = 0; e < unit->nevents; e++) {
+        event = &unit->events[e];
+
+        statuses->data[e] = (unsigned char) event->status;
+
+        for (i = 0; i < event->nactions; i++) {
+            *runs += event->actions[i].nenqueues;
         }
     }
 
-    return n;
+    return KNOCK_OK;
 }
 
 
-/* finds the values that the unit has objects for */
+int
+knock_unit_fold(knock_arena_t *arena, knock_unit_t *unit,
+    const knock_need_t *need, knock_map_t *values)
+{
+    int             rc;
+    knock_fold_t    fold;
+    knock_value_t  *value;
+
+    memset(&fold, 0, sizeof(knock_fold_t));
+
+    fold.arena = arena;
+    fold.values = values;
+    fold.unit = unit;
+    fold.need = need;
+    fold.last = &fold.first;
+
+    fold.used = knock_arena_calloc(arena, 1, sizeof(knock_need_t));
+    if (fold.used == NULL) {
+        return KNOCK_ERROR;
+    }
+
+    fold.used->verdicts = need->verdicts;
+    fold.used->bases = knock_arena_calloc(arena, need->nbases,
+                                          sizeof(knock_str_t));
+
+    if (fold.used->bases == NULL || knock_fold_bases(&fold) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    if (fold.nops != need->verdicts.len || fold.used->nbases != need->nbases) {
+        return KNOCK_OK;
+    }
+
+    if (knock_fold_settings(&fold) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    fold.scratch = knock_arena_create(KNOCK_UNIT_SCRATCH);
+
+    rc = fold.scratch ? KNOCK_OK : KNOCK_ERROR;
+
+    for (value = fold.first; value && rc == KNOCK_OK; value = value->next) {
+        rc = knock_fold_value(&fold, value);
+    }
+
+    knock_arena_destroy(fold.scratch);
+
+    if (rc == KNOCK_OK) {
+        unit->need = fold.used;
+    }
+
+    return rc;
+}
+
+
+/* finds the values that the unit has objects for, and counts its ops */
 
 static int
 knock_fold_bases(knock_fold_t *fold)
 {
-    size_t            i, j;
-    knock_field_t    *field;
-    const knock_op_t *op;
+    size_t                     e, i, j;
+    knock_op_t                *op;
+    knock_field_t             *field;
+    const knock_unit_event_t  *event;
 
-    for (i = 0; i < fold->unit->nops; i++) {
-        op = &fold->unit->ops[i];
+    for (e = 0; e < fold->unit->nevents; e++) {
+        event = &fold->unit->events[e];
+        fold->nops += event->nops;
 
-        for (j = 0; j < op->upsert->nfields; j++) {
-            field = &op->upsert->fields[j];
+        for (i = 0; i < event->nops; i++) {
+            op = &event->ops[i];
 
-            if (field->object
-                && knock_fold_base(fold, op, field) != KNOCK_OK)
-            {
-                return KNOCK_ERROR;
+            for (j = 0; j < op->upsert->nfields; j++) {
+                field = &op->upsert->fields[j];
+
+                if (field->object
+                    && knock_fold_base(fold, op, field) != KNOCK_OK)
+                {
+                    return KNOCK_ERROR;
+                }
             }
         }
     }
@@ -222,34 +332,47 @@ knock_fold_bases(knock_fold_t *fold)
 }
 
 
+/*
+ * What an earlier unit of the call makes of a value is the base of this one,
+ * or requests for one user that come at a time would go round one by one.
+ */
+
 static int
 knock_fold_base(knock_fold_t *fold, const knock_op_t *op,
     const knock_field_t *field)
 {
-    size_t               n;
-    knock_value_t       *value;
-    const knock_need_t  *need;
+    size_t          n;
+    knock_str_t     key;
+    knock_value_t  *value;
 
-    value = knock_fold_find(fold, op, field);
-    if (value == NULL) {
+    if (knock_unit_field_key(fold->arena, op, field, &key) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    if (value->used == fold->used) {
+    value = knock_map_get(fold->values, &key);
+
+    if (value && value->used == fold->used) {
         return KNOCK_OK;
     }
 
     n = fold->used->nbases++;
-    need = fold->unit->need;
 
-    if (value->known) {
+    if (value == NULL) {
+        value = knock_arena_calloc(fold->arena, 1, sizeof(knock_value_t));
+
+        if (value == NULL
+            || knock_map_set(fold->values, &key, value) != KNOCK_OK)
+        {
+            return KNOCK_ERROR;
+        }
+
+        if (n < fold->need->nbases) {
+            value->text = fold->need->bases[n];
+        }
+    }
+
+    if (n < fold->need->nbases) {
         fold->used->bases[n] = value->text;
-
-    } else if (need && n < need->nbases) {
-        fold->used->bases[n] = need->bases[n];
-
-    } else {
-        fold->unknown++;
     }
 
     value->used = fold->used;
@@ -264,127 +387,34 @@ knock_fold_base(knock_fold_t *fold, const knock_op_t *op,
 }
 
 
-/*
- * What an earlier unit makes of a value is the base of this one, or requests
- * for one user that come at a time would go round one by one.  NULL: no memory.
- */
-
-static knock_value_t *
-knock_fold_find(knock_fold_t *fold, const knock_op_t *op,
-    const knock_field_t *field)
-{
-    knock_str_t           key;
-    knock_value_t        *value;
-    const knock_value_t  *sent;
-
-    if (knock_fold_key(fold->arena, op, field, &key) != KNOCK_OK) {
-        return NULL;
-    }
-
-    value = knock_map_get(fold->values, &key);
-    if (value) {
-        return value;
-    }
-
-    value = knock_arena_calloc(fold->arena, 1, sizeof(knock_value_t));
-
-    if (value == NULL || knock_map_set(fold->values, &key, value) != KNOCK_OK)
-    {
-        return NULL;
-    }
-
-    sent = fold->sent ? knock_map_get(fold->sent, &key) : NULL;
-
-    /* it may go before this call is sent */
-
-    if (sent && sent->known) {
-        if (knock_arena_dup(fold->arena, &sent->text, &value->text)
-            != KNOCK_OK)
-        {
-            return NULL;
-        }
-
-        value->known = 1;
-    }
-
-    return value;
-}
-
-
-/* as they were told, unless units before this one have made a user newer */
-
-static int
-knock_fold_verdicts(knock_fold_t *fold)
-{
-    size_t                i;
-    knock_str_t          *verdicts;
-    unsigned char        *verdict;
-    knock_value_t        *value;
-    knock_unit_t         *unit;
-    const knock_field_t  *field;
-
-    unit = fold->unit;
-    verdicts = &fold->used->verdicts;
-
-    verdicts->len = unit->nops;
-    verdicts->data = knock_arena_alloc(fold->arena, unit->nops);
-
-    if (verdicts->data == NULL) {
-        return KNOCK_ERROR;
-    }
-
-    memset(verdicts->data, KNOCK_VERDICT_APPLY, unit->nops);
-
-    if (unit->need) {
-        memcpy(verdicts->data, unit->need->verdicts.data, unit->nops);
-    }
-
-    for (i = 0; i < unit->nops; i++) {
-        field = unit->ops[i].upsert->fields;
-        verdict = &verdicts->data[i];
-
-        if (!knock_str_is(&field->name, KNOCK_ORDERED)
-            || *verdict == KNOCK_VERDICT_LARGE)
-        {
-            continue;
-        }
-
-        value = knock_fold_find(fold, &unit->ops[i], field);
-        if (value == NULL) {
-            return KNOCK_ERROR;
-        }
-
-        if (value->known) {
-            *verdict = memcmp(value->text.data, field->json.data,
-                              field->json.len) > 0
-                       ? KNOCK_VERDICT_OLDER : KNOCK_VERDICT_APPLY;
-        }
-
-        value->known |= (*verdict == KNOCK_VERDICT_APPLY);
-    }
-
-    return KNOCK_OK;
-}
-
-
 static int
 knock_fold_settings(knock_fold_t *fold)
 {
-    size_t             i, j;
-    unsigned char      verdict;
-    const knock_op_t  *op;
+    size_t                     e, i, j, n;
+    unsigned char              verdict;
+    knock_op_t                *op;
+    const knock_unit_event_t  *event;
 
-    for (i = 0; i < fold->unit->nops; i++) {
-        op = &fold->unit->ops[i];
+    n = 0;
 
-        verdict = fold->used ? fold->used->verdicts.data[i]
-                             : KNOCK_VERDICT_APPLY;
+    for (e = 0; e < fold->unit->nevents; e++) {
+        event = &fold->unit->events[e];
 
-        for (j = 0; j < op->upsert->nfields; j++) {
-            if (knock_fold_setting(fold, op, &op->upsert->fields[j], verdict)
-                != KNOCK_OK)
-            {
-                return KNOCK_ERROR;
+        for (i = 0; i < event->nops; i++) {
+            op = &event->ops[i];
+            verdict = fold->need->verdicts.data[n++];
+
+            if (verdict == KNOCK_VERDICT_NONE) {
+                continue;
+            }
+
+            for (j = 0; j < op->upsert->nfields; j++) {
+                if (knock_fold_setting(fold, op, &op->upsert->fields[j],
+                                       verdict)
+                    != KNOCK_OK)
+                {
+                    return KNOCK_ERROR;
+                }
             }
         }
     }
@@ -401,7 +431,7 @@ knock_fold_setting(knock_fold_t *fold, const knock_op_t *op,
     knock_value_t    *value;
     knock_setting_t  *setting;
 
-    if (knock_fold_key(fold->arena, op, field, &key) != KNOCK_OK) {
+    if (knock_unit_field_key(fold->arena, op, field, &key) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
@@ -411,7 +441,7 @@ knock_fold_setting(knock_fold_t *fold, const knock_op_t *op,
         return KNOCK_OK;
     }
 
-    if (fold->used == NULL || value->used != fold->used) {
+    if (value->used != fold->used) {
 
         if (verdict == KNOCK_VERDICT_APPLY) {
             value->text = field->json;
@@ -447,38 +477,50 @@ knock_fold_setting(knock_fold_t *fold, const knock_op_t *op,
 static int
 knock_fold_value(knock_fold_t *fold, knock_value_t *value)
 {
-    int               rc;
-    size_t            len;
-    knock_field_t    *field, *last;
-    knock_folded_t    folded;
-    knock_setting_t  *setting;
+    size_t               len;
+    knock_str_t          text;
+    knock_field_t       *field, *last;
+    knock_merge_t       *merge;
+    knock_setting_t     *setting;
+    const knock_json_t  *object;
 
     last = NULL;
-
-    folded.text = value->text;
-    folded.merge = NULL;
+    text = value->text;
+    merge = NULL;
 
     knock_arena_reset(fold->scratch);
 
+    if (knock_fold_parse(fold->scratch, &text, &object) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    if (object) {
+        merge = knock_merge_create(fold->scratch, object);
+        if (merge == NULL) {
+            return KNOCK_ERROR;
+        }
+    }
+
     for (setting = value->first; setting; setting = setting->next) {
         field = setting->field;
-        len = field->json.len;
 
         if (setting->verdict == KNOCK_VERDICT_LARGE) {
+            len = field->json.len;
 
-            if (knock_fold_lay(fold, &folded, NULL) != KNOCK_OK
-                || (field->object && folded.merge
-                    && knock_merge_measure(folded.merge, field->object, &len)
-                       != KNOCK_OK)
-                || knock_fold_length(fold, field, len) != KNOCK_OK)
+            if (field->object && merge
+                && knock_merge_measure(merge, field->object, &len) != KNOCK_OK)
             {
+                return KNOCK_ERROR;
+            }
+
+            if (knock_fold_length(fold, field, len) != KNOCK_OK) {
                 return KNOCK_ERROR;
             }
 
             continue;
         }
 
-        len = knock_fold_len(&folded);
+        len = merge ? knock_merge_len(merge) : text.len;
 
         if (last && knock_fold_length(fold, last, len) != KNOCK_OK) {
             return KNOCK_ERROR;
@@ -486,12 +528,23 @@ knock_fold_value(knock_fold_t *fold, knock_value_t *value)
 
         last = field;
 
-        rc = setting->verdict == KNOCK_VERDICT_OLDER
-             ? knock_fold_fill(fold, &folded, field)
-             : knock_fold_lay(fold, &folded, field);
+        if (field->object && merge) {
 
-        if (rc != KNOCK_OK) {
-            return KNOCK_ERROR;
+            if (knock_merge_add(merge, field->object) != KNOCK_OK) {
+                return KNOCK_ERROR;
+            }
+
+            continue;
+        }
+
+        text = field->json;
+        merge = NULL;
+
+        if (field->object) {
+            merge = knock_merge_create(fold->scratch, field->object);
+            if (merge == NULL) {
+                return KNOCK_ERROR;
+            }
         }
     }
 
@@ -499,115 +552,14 @@ knock_fold_value(knock_fold_t *fold, knock_value_t *value)
         return KNOCK_OK;
     }
 
-    if (folded.merge
-        && knock_merge_text(folded.merge, fold->arena, &folded.text)
-           != KNOCK_OK)
-    {
+    if (merge && knock_merge_text(merge, fold->arena, &text) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
-    value->text = folded.text;
-
-    /* an older object adds nothing to what is none: Redis keeps that as it is */
-
-    if (last->object == NULL
-        || (folded.text.len && folded.text.data[0] == '{'))
-    {
-        last->json = folded.text;
-    }
+    last->json = text;
+    value->text = text;
 
     return KNOCK_OK;
-}
-
-
-/*
- * Lays a field's value on what there is: an object on an object merges, else
- * it takes its place.  With no field the text is only read.
- */
-
-static int
-knock_fold_lay(knock_fold_t *fold, knock_folded_t *folded,
-    const knock_field_t *field)
-{
-    const knock_json_t  *object;
-
-    if (folded->merge == NULL && (field == NULL || field->object)) {
-
-        if (knock_fold_parse(fold->scratch, &folded->text, &object)
-            != KNOCK_OK)
-        {
-            return KNOCK_ERROR;
-        }
-
-        if (object) {
-            folded->merge = knock_merge_create(fold->scratch, object);
-
-            if (folded->merge == NULL) {
-                return KNOCK_ERROR;
-            }
-        }
-    }
-
-    if (field == NULL) {
-        return KNOCK_OK;
-    }
-
-    if (field->object && folded->merge) {
-        return knock_merge_add(folded->merge, field->object);
-    }
-
-    folded->text = field->json;
-    folded->merge = NULL;
-
-    return KNOCK_OK;
-}
-
-
-/* the other way round: what there is stays, and an object fills in its gaps */
-
-static int
-knock_fold_fill(knock_fold_t *fold, knock_folded_t *folded,
-    const knock_field_t *field)
-{
-    const knock_json_t  *object;
-
-    if (folded->merge
-        && knock_merge_text(folded->merge, fold->scratch, &folded->text)
-           != KNOCK_OK)
-    {
-        return KNOCK_ERROR;
-    }
-
-    folded->merge = NULL;
-
-    if (folded->text.len == 0) {
-        folded->text = field->json;
-        return KNOCK_OK;
-    }
-
-    if (field->object == NULL) {
-        return KNOCK_OK;
-    }
-
-    if (knock_fold_parse(fold->scratch, &folded->text, &object) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
-
-    if (object == NULL) {
-        return KNOCK_OK;
-    }
-
-    folded->merge = knock_merge_create(fold->scratch, field->object);
-
-    return folded->merge ? knock_merge_add(folded->merge, object)
-                         : KNOCK_ERROR;
-}
-
-
-static size_t
-knock_fold_len(const knock_folded_t *folded)
-{
-    return folded->merge ? knock_merge_len(folded->merge) : folded->text.len;
 }
 
 
@@ -657,28 +609,20 @@ knock_fold_length(knock_fold_t *fold, knock_field_t *field, size_t len)
 
 
 static int
-knock_fold_key(knock_arena_t *arena, const knock_op_t *op,
+knock_unit_field_key(knock_arena_t *arena, const knock_op_t *op,
     const knock_field_t *field, knock_str_t *key)
 {
-    unsigned char  *p;
-
-    key->len = sizeof(size_t) + op->key.len + field->name.len;
+    key->len = sizeof(size_t) + field->name.len;
     key->data = knock_arena_alloc(arena, key->len);
 
     if (key->data == NULL) {
         return KNOCK_ERROR;
     }
 
-    p = key->data;
-
-    memcpy(p, &op->key.len, sizeof(size_t));
-    p += sizeof(size_t);
-
-    memcpy(p, op->key.data, op->key.len);
-    p += op->key.len;
+    memcpy(key->data, &op->entity, sizeof(size_t));
 
     if (field->name.len) {
-        memcpy(p, field->name.data, field->name.len);
+        memcpy(key->data + sizeof(size_t), field->name.data, field->name.len);
     }
 
     return KNOCK_OK;

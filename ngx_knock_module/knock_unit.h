@@ -1,9 +1,9 @@
 
 /*
- * A unit: what one event does at one place, as the Redis function knock_apply
- * takes it, whole or not at all.  It has its objects folded by
- * knock_unit_fold() where they merge into stored ones, and becomes arguments
- * by knock_apply_add().
+ * A unit: all that one request does, as the Redis function knock_apply takes
+ * it, whole or not at all.  It is made by knock_receive(), has its objects
+ * folded by knock_unit_fold() where they merge into stored ones, and becomes
+ * arguments by knock_apply_add().
  */
 
 #ifndef KNOCK_UNIT_H
@@ -15,32 +15,34 @@
 #include "knock_map.h"
 
 
-/* fields of a pack, objects of an op: they pass through Lua's stack at once */
-#define KNOCK_PACK_FIELDS  1000
-
-
 /* an upsert; its event or only its recipient falls if it is refused */
 
 typedef enum {
-    KNOCK_OP_EVENT = 0,
-    KNOCK_OP_RECIPIENT = 1
+    KNOCK_OP_EVENT = 'e',
+    KNOCK_OP_RECIPIENT = 'r'
 } knock_op_kind_e;
 
 
 typedef struct {
     knock_upsert_t   *upsert;
-    knock_str_t       key;          /* of its entity */
+    size_t            entity;       /* index in KEYS, from 1 */
+    size_t            bytes;        /* that the unit brings to the entity */
     knock_op_kind_e   kind;
 } knock_op_t;
 
 
-/* a run, or without a document an actor who is asked for */
+typedef struct {
+    size_t            entity;       /* index in KEYS, from 1 */
+    knock_str_t       run;          /* its document */
+} knock_enqueue_t;
+
 
 typedef struct {
-    knock_str_t       key;          /* of the recipient's, or actor's, entity */
-    knock_str_t       run;
-    unsigned char    *verdict;      /* its character in the log, or NULL */
-} knock_target_t;
+    size_t            actor;        /* index in KEYS of a bare actor, or 0 */
+    knock_enqueue_t  *enqueues;
+    size_t            nenqueues;
+    size_t            room;         /* for so many */
+} knock_unit_action_t;
 
 
 /* what becomes of an event; Redis adds d(uplicate) and l(arge) */
@@ -54,25 +56,29 @@ typedef enum {
 } knock_status_e;
 
 
-/* what Redis says of a unit, or where it says nothing */
+typedef struct {
+    knock_status_e         status;
+    unsigned               marked:1;
+    unsigned char          mark[KNOCK_MARK_LEN];
+    size_t                 index;       /* in the body */
+    knock_str_t            key;         /* event key */
+    knock_str_t            sample;      /* the event's text, or len 0 */
+    knock_str_t            log;         /* document, or len 0: not logged */
+    knock_str_t            verdicts;    /* of shards, for the log; or len 0 */
 
-typedef enum {
-    KNOCK_SAID_APPLIED = 0,
-    KNOCK_SAID_DUPLICATE = 'd',
-    KNOCK_SAID_LARGE = 'l',
-    KNOCK_SAID_REFUSED = 'x',
-    KNOCK_SAID_MERGE = 'n',         /* objects are to be merged */
-    KNOCK_SAID_WAIT = 'w',          /* it was not looked at */
-    KNOCK_SAID_NOTHING = '?'        /* the call came to nothing */
-} knock_said_e;
+    knock_op_t            *ops;
+    size_t                 nops;
+    knock_unit_action_t   *actions;
+    size_t                 nactions;
+} knock_unit_event_t;
 
 
 /* the verdict of Redis on an op */
 
 typedef enum {
     KNOCK_VERDICT_APPLY = 'y',
-    KNOCK_VERDICT_OLDER = 'o',      /* it only fills in what is missing */
-    KNOCK_VERDICT_LARGE = 'l'       /* its entity would be too large */
+    KNOCK_VERDICT_LARGE = 'l',      /* its entity would be too large */
+    KNOCK_VERDICT_NONE = 'n'        /* its event is not applied */
 } knock_verdict_e;
 
 
@@ -83,69 +89,53 @@ typedef enum {
  */
 
 typedef struct {
-    knock_str_t    verdicts;
-    knock_str_t   *bases;
-    size_t         nbases;
+    knock_str_t   verdicts;
+    knock_str_t  *bases;
+    size_t        nbases;
 } knock_need_t;
 
 
-typedef struct knock_unit_s  knock_unit_t;
-typedef struct knock_task_s  knock_task_t;
-
-struct knock_unit_s {
-    knock_task_t          *task;
-    size_t                 place;
-    const unsigned char   *mark;        /* KNOCK_MARK_LEN bytes, or NULL */
-    unsigned               forgotten:1; /* the mark is only looked up */
-    unsigned               idle:1;      /* it only asks for actors */
-    unsigned               chained:1;   /* it sets an object more than once */
-
-    knock_op_t            *ops;
-    knock_target_t        *runs;
-    knock_target_t        *actors;
-    size_t                 nops;
-    size_t                 nruns;
-    size_t                 nactors;
-    size_t                 room;        /* for so many runs */
-
-    /* what was answered of it before and, merged with that, what it is sent */
-
-    const knock_need_t    *need;        /* NULL: nothing */
-    const knock_need_t    *used;        /* NULL: nothing has been merged */
-
-    /* in its call: its number, and that of its first run and actor, from 0 */
-
-    size_t                 event;
-    size_t                 run;
-    size_t                 actor;
-
-    /* what came of it */
-
-    knock_said_e           said;
-    size_t                 left_out;    /* runs that are not enqueued */
-
-    knock_unit_t          *next;        /* of the event, at another place */
-    knock_unit_t          *follows;     /* of the request, at this place */
-};
+typedef struct {
+    size_t                 catalogue;   /* indexes in KEYS, or 0: none */
+    size_t                 log;
+    knock_unit_event_t    *events;
+    size_t                 nevents;
+    const knock_need_t    *need;        /* NULL: nothing has been merged */
+    int                    told;        /* Redis answers with the verdicts of
+                                           its actions, which home logs */
+    size_t                 guard;       /* index of a user, or 0: it must be */
+    knock_str_t            guard_etag;  /* as this says, "*": be there */
+} knock_unit_t;
 
 
 /*
  * Merges the object fields of the unit's ops, in order, into what is stored
- * and into each other, and sets unit->used to what that rests on, and
- * unit->chained.  What is
- * stored is what units before this one make of it, in the call (`values`) or
- * in the one that was sent before it (`sent`, or NULL), else what unit->need
- * says.  Where some of it is not known, nothing is merged.  An object that
- * another one of the unit overwrites, or that is too large, becomes the length
- * of its text, in digits.  A `need` that does not fit the unit (the
- * configuration has changed since) is left unused.  KNOCK_OK, or KNOCK_ERROR:
- * no memory.
+ * and into each other, as `need` says, and sets unit->need.  An object that
+ * another one of the unit overwrites, or that is too large, becomes the
+ * length of its text, in digits.  `values` is of the call: it holds what the
+ * units before this one make of the values, which goes before `need`.
+ * A `need` that does not fit the unit (the configuration has changed since) is
+ * left unused.  KNOCK_OK, or KNOCK_ERROR: no memory.
  */
 int knock_unit_fold(knock_arena_t *arena, knock_unit_t *unit,
-    knock_map_t *values, const knock_map_t *sent);
+    const knock_need_t *need, knock_map_t *values);
 
-/* the length of a field's value, also where only that is left of it */
-size_t knock_unit_length(const knock_field_t *field);
+/*
+ * How the unit must be treated: '0', its ops need no look at what is stored;
+ * '1', they do; '2', it also sets one object field more than once, so that
+ * the values have to be folded in any case.  Sets the `bytes` of the ops.
+ * KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_unit_plan(knock_arena_t *arena, const knock_unit_t *unit,
+    char *plan);
+
+/*
+ * What Redis answers for the unit if no event turns out to be a repeat and
+ * every recipient is there: the status of each event, in the arena, and the
+ * number of runs.  KNOCK_OK, or KNOCK_ERROR: no memory.
+ */
+int knock_unit_expect(knock_arena_t *arena, const knock_unit_t *unit,
+    knock_str_t *statuses, uint64_t *runs);
 
 
 #endif /* KNOCK_UNIT_H */

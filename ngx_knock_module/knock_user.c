@@ -1,15 +1,81 @@
 
 #include "knock_user.h"
+#include "knock_answer.h"
+#include "knock_time.h"
 
 
-static int knock_user_read(knock_arena_t *arena, const knock_user_batch_t *in,
-    const knock_json_t *v, knock_upsert_t *upsert, knock_error_t *err);
-static int knock_user_read_id(knock_arena_t *arena,
-    const knock_user_batch_t *in, const knock_json_t *v, knock_str_t *id,
-    knock_error_t *err);
+/* the work on one batch */
+
+typedef struct {
+    knock_arena_t             *arena;
+    knock_parts_t             *parts;
+    const knock_user_batch_t  *in;
+
+    size_t                     nevents;         /* valid ones, up to now */
+    size_t                    *indexes;         /* of each in the list */
+    knock_buf_t                errors;
+    knock_str_t                updated_at;      /* now, as JSON */
+} knock_user_work_t;
+
+
+static int knock_user_list(const knock_user_batch_t *in,
+    const knock_json_t **first, size_t *n, knock_error_t *err);
+static int knock_user_start(knock_user_work_t *work, size_t n);
+static int knock_user_all(knock_user_work_t *work, const knock_json_t *v,
+    size_t n, knock_error_t *err);
+static int knock_user_read(knock_user_work_t *work, const knock_json_t *v,
+    knock_upsert_t *upsert, knock_error_t *err);
+static int knock_user_read_id(knock_user_work_t *work, const knock_json_t *v,
+    knock_str_t *id, knock_error_t *err);
+static int knock_user_event(knock_user_work_t *work,
+    const knock_upsert_t *upsert, size_t index);
+static int knock_user_finish(knock_user_work_t *work, size_t n,
+    knock_received_t *received);
 
 
 int
+knock_user_add(knock_parts_t *parts, const knock_user_batch_t *in,
+    knock_received_t *received, knock_error_t *err)
+{
+    size_t               n;
+    knock_user_work_t    work;
+    const knock_json_t  *first;
+
+    memset(received, 0, sizeof(knock_received_t));
+    memset(&work, 0, sizeof(knock_user_work_t));
+
+    work.arena = parts->arena;
+    work.parts = parts;
+    work.in = in;
+
+    first = NULL;
+    n = 0;
+
+    if (knock_user_list(in, &first, &n, err) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    if (knock_user_start(&work, n) != KNOCK_OK) {
+        return knock_error_memory(err);
+    }
+
+    if (knock_user_all(&work, first, n, err) != KNOCK_OK) {
+        if (knock_buf_str(&work.errors, &received->errors) != KNOCK_OK) {
+            return knock_error_memory(err);
+        }
+
+        return KNOCK_ERROR;
+    }
+
+    if (knock_user_finish(&work, n, received) != KNOCK_OK) {
+        return knock_error_memory(err);
+    }
+
+    return KNOCK_OK;
+}
+
+
+static int
 knock_user_list(const knock_user_batch_t *in, const knock_json_t **first,
     size_t *n, knock_error_t *err)
 {
@@ -38,47 +104,73 @@ knock_user_list(const knock_user_batch_t *in, const knock_json_t **first,
 }
 
 
-int
-knock_user_receive(knock_round_t *round, const knock_user_batch_t *in,
-    knock_element_t *element, knock_task_t **out, knock_error_t *err)
+static int
+knock_user_start(knock_user_work_t *work, size_t n)
 {
-    knock_str_t      key;
-    knock_task_t    *task;
-    knock_unit_t    *unit;
-    knock_upsert_t   upsert;
+    knock_str_t  *time;
 
-    if (knock_user_read(round->arena, in, element->json, &upsert, err)
-        != KNOCK_OK)
-    {
-        return err->code == KNOCK_E_INTERNAL ? KNOCK_ERROR : KNOCK_DECLINED;
-    }
+    knock_buf_init(&work->errors, work->arena, 0);
 
-    task = knock_task_create(round, element);
+    work->indexes = knock_arena_alloc(work->arena, n * sizeof(size_t));
 
-    if (task == NULL
-        || knock_task_unit(round, task, &upsert.id, &unit) != KNOCK_OK
-        || knock_task_key(round, unit, &upsert.collection, &upsert.id, &key)
-           != KNOCK_OK
-        || knock_task_upsert(round, unit, &key, KNOCK_OP_EVENT, &upsert, NULL)
-           != KNOCK_OK)
-    {
+    time = &work->updated_at;
+
+    time->len = KNOCK_TIME_LEN + 2;
+    time->data = knock_arena_alloc(work->arena, time->len);
+
+    if (work->indexes == NULL || time->data == NULL) {
         return KNOCK_ERROR;
     }
 
-    if (in->id.data && in->guard_etag.len) {
-        task->guard = key;
-        task->guard_etag = in->guard_etag;
-    }
-
-    *out = task;
+    time->data[0] = '"';
+    knock_time_format(work->in->now, time->data + 1);
+    time->data[time->len - 1] = '"';
 
     return KNOCK_OK;
 }
 
 
+/* an event for each user that is valid; none is an error, that of the first */
+
 static int
-knock_user_read(knock_arena_t *arena, const knock_user_batch_t *in,
-    const knock_json_t *v, knock_upsert_t *upsert, knock_error_t *err)
+knock_user_all(knock_user_work_t *work, const knock_json_t *v, size_t n,
+    knock_error_t *err)
+{
+    size_t          i;
+    knock_error_t   bad;
+    knock_upsert_t  upsert;
+
+    err->code = KNOCK_E_NONE;
+
+    for (i = 0; i < n; i++, v = knock_json_next(v)) {
+
+        if (knock_user_read(work, v, &upsert, &bad) != KNOCK_OK) {
+
+            if (bad.code == KNOCK_E_INTERNAL || work->in->id.data) {
+                *err = bad;
+                return KNOCK_ERROR;
+            }
+
+            if (err->code == KNOCK_E_NONE) {
+                *err = bad;
+            }
+
+            knock_answer_add_error(&work->errors, i, NULL, &bad);
+            continue;
+        }
+
+        if (knock_user_event(work, &upsert, i) != KNOCK_OK) {
+            return knock_error_memory(err);
+        }
+    }
+
+    return work->nevents ? KNOCK_OK : KNOCK_ERROR;
+}
+
+
+static int
+knock_user_read(knock_user_work_t *work, const knock_json_t *v,
+    knock_upsert_t *upsert, knock_error_t *err)
 {
     const knock_json_t  *collection;
 
@@ -89,7 +181,7 @@ knock_user_read(knock_arena_t *arena, const knock_user_batch_t *in,
 
     knock_str_set(&upsert->collection, "$users");
 
-    if (knock_user_read_id(arena, in, v, &upsert->id, err) != KNOCK_OK) {
+    if (knock_user_read_id(work, v, &upsert->id, err) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
@@ -105,7 +197,7 @@ knock_user_read(knock_arena_t *arena, const knock_user_batch_t *in,
                                "leave it out");
     }
 
-    if (knock_entity_properties(arena, v, upsert) != KNOCK_OK) {
+    if (knock_entity_properties(work->arena, v, upsert) != KNOCK_OK) {
         return knock_error_memory(err);
     }
 
@@ -114,16 +206,16 @@ knock_user_read(knock_arena_t *arena, const knock_user_batch_t *in,
 
 
 static int
-knock_user_read_id(knock_arena_t *arena, const knock_user_batch_t *in,
-    const knock_json_t *v, knock_str_t *id, knock_error_t *err)
+knock_user_read_id(knock_user_work_t *work, const knock_json_t *v,
+    knock_str_t *id, knock_error_t *err)
 {
     int                  rc;
     const knock_json_t  *member;
 
     member = knock_json_get(v, "id");
 
-    if (in->id.data == NULL) {
-        rc = member ? knock_event_id(arena, member, id)
+    if (work->in->id.data == NULL) {
+        rc = member ? knock_event_id(work->arena, member, id)
                     : KNOCK_DECLINED;
 
         if (rc == KNOCK_DECLINED) {
@@ -136,27 +228,87 @@ knock_user_read_id(knock_arena_t *arena, const knock_user_batch_t *in,
         return rc == KNOCK_OK ? KNOCK_OK : knock_error_memory(err);
     }
 
-    if (knock_user_id_check(arena, &in->id, err) != KNOCK_OK) {
+    if (knock_user_id_check(work->arena, &work->in->id, err) != KNOCK_OK) {
         return KNOCK_ERROR;
     }
 
     if (member) {
-        rc = knock_event_id(arena, member, id);
+        rc = knock_event_id(work->arena, member, id);
 
         if (rc == KNOCK_ERROR) {
             return knock_error_memory(err);
         }
 
-        if (rc == KNOCK_DECLINED || !knock_str_eq(id, &in->id)) {
+        if (rc == KNOCK_DECLINED || !knock_str_eq(id, &work->in->id)) {
             return knock_error_set(err, KNOCK_E_INVALID_USER,
                                    "\"id\" is not the one in the path: leave "
                                    "it out");
         }
     }
 
-    *id = in->id;
+    *id = work->in->id;
 
     return KNOCK_OK;
+}
+
+
+static int
+knock_user_event(knock_user_work_t *work, const knock_upsert_t *upsert,
+    size_t index)
+{
+    size_t               place, entity, n;
+    knock_unit_t        *unit;
+    knock_unit_event_t  *out;
+
+    n = work->nevents++;
+    work->indexes[n] = index;
+
+    place = knock_parts_place(work->parts, &upsert->id);
+
+    if (work->parts->parts[place].done) {
+        return KNOCK_OK;
+    }
+
+    out = knock_parts_event(work->parts, place, n);
+    entity = knock_parts_entity(work->parts, place, &upsert->collection,
+                                &upsert->id);
+
+    if (out == NULL || entity == 0) {
+        return KNOCK_ERROR;
+    }
+
+    if (knock_parts_upsert(work->parts, place, entity, KNOCK_OP_EVENT, upsert,
+                           &work->updated_at)
+        != KNOCK_OK)
+    {
+        return KNOCK_ERROR;
+    }
+
+    if (work->in->id.data && work->in->guard_etag.len) {
+        unit = &work->parts->parts[place].unit;
+        unit->guard = entity;
+        unit->guard_etag = work->in->guard_etag;
+    }
+
+    out->index = index;
+    out->status = KNOCK_STATUS_PROCESSED;
+
+    return KNOCK_OK;
+}
+
+
+static int
+knock_user_finish(knock_user_work_t *work, size_t n,
+    knock_received_t *received)
+{
+    if (knock_buf_str(&work->errors, &received->errors) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
+
+    received->nevents = work->nevents;
+    received->indexes = work->nevents < n ? work->indexes : NULL;
+
+    return knock_parts_add(work->parts);
 }
 
 

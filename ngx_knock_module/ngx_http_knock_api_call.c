@@ -512,9 +512,9 @@ ngx_http_knock_api_list(ngx_http_knock_api_t *api, knock_buf_t *buf,
 void
 ngx_http_knock_api_error(ngx_http_knock_api_t *api, const knock_error_t *err)
 {
-    knock_str_t  json;
+    knock_str_t  json, none = knock_null_string;
 
-    if (knock_answer_refused(api->arena, err, NULL, &json) != KNOCK_OK) {
+    if (knock_answer_refused(api->arena, err, &none, &json) != KNOCK_OK) {
         knock_str_set(&json, "{\"error\":{\"code\":\"internal_error\","
                              "\"message\":\"no memory\"}}\n");
     }

@@ -1,7 +1,6 @@
 
 #include "ngx_http_knock_api.h"
-#include "ngx_http_knock_log.h"
-#include "knock_log_page.h"
+#include "knock_log_entry.h"
 
 
 /* 32 hex digits: 128 random bits */
@@ -304,8 +303,6 @@ ngx_http_knock_api_source_delete(ngx_http_knock_api_t *api)
         ngx_http_knock_api_key(api, base, KNOCK_KEY_CATALOGUE_INFO,
                                &api->req.source);
         ngx_http_knock_api_key(api, base, KNOCK_KEY_LOG, &api->req.source);
-        ngx_http_knock_api_key(api, base, KNOCK_KEY_LOG_SIZES,
-                               &api->req.source);
         ngx_http_knock_api_arg(api, &api->req.source);
         ngx_http_knock_api_send(api);
     }
@@ -323,9 +320,7 @@ static void
 ngx_http_knock_api_endpoint(ngx_http_knock_api_t *api, const knock_str_t *base)
 {
     size_t                i;
-    knock_str_t           token, block;
-    knock_error_t         err;
-    knock_log_query_t     query;
+    knock_str_t           token, status;
     knock_api_request_t  *req;
 
     req = &api->req;
@@ -396,19 +391,24 @@ ngx_http_knock_api_endpoint(ngx_http_knock_api_t *api, const knock_str_t *base)
 
     default: /* KNOCK_API_LOG_LIST */
 
-        if (knock_log_cursor(&req->cursor, &block, &query) != KNOCK_OK) {
-            (void) knock_error_set(&err, KNOCK_E_INVALID_CURSOR,
-                                   "\"cursor\" is none that a page of the log "
-                                   "answered: leave it out to begin anew");
-            ngx_http_knock_api_error(api, &err);
-            return;
+        /* stored as its first letter; what is too large has failed too */
+
+        status = req->status;
+
+        if (knock_str_is(&status, "failed")) {
+            knock_str_set(&status, "fl");
+
+        } else if (status.len) {
+            status.len = 1;
         }
 
         ngx_http_knock_api_endpoint_get(api, base);
 
         ngx_http_knock_api_function(api, "knock_log_page");
         ngx_http_knock_api_key(api, base, KNOCK_KEY_LOG, &req->source);
-        ngx_http_knock_api_arg(api, &block);
+        ngx_http_knock_api_number(api, req->limit);
+        ngx_http_knock_api_arg(api, &req->cursor);
+        ngx_http_knock_api_arg(api, &status);
         ngx_http_knock_api_send(api);
     }
 
@@ -420,10 +420,6 @@ static void
 ngx_http_knock_api_endpoint_get(ngx_http_knock_api_t *api,
     const knock_str_t *base)
 {
-    /* what this worker has answered is seen here, whatever waits for its time */
-
-    ngx_http_knock_log_flush_all(api->worker);
-
     ngx_http_knock_api_function(api, "knock_endpoint_get");
     ngx_http_knock_api_key(api, base, KNOCK_KEY_ENDPOINTS, NULL);
     ngx_http_knock_api_key(api, base, KNOCK_KEY_CATALOGUE, &api->req.source);
@@ -434,18 +430,16 @@ ngx_http_knock_api_endpoint_get(ngx_http_knock_api_t *api,
 }
 
 
-/* the id of the next block, or '', then id and text of each block */
+/* cursor, then id, status, verdict and document of each entry */
 
 static void
 ngx_http_knock_api_logs(ngx_http_knock_api_t *api)
 {
-    size_t                   i, n;
+    int                      rc;
+    size_t                   i;
     knock_buf_t              buf;
-    knock_str_t              block, cursor, status;
     knock_error_t            err;
-    knock_log_query_t        query;
-    knock_log_block_t       *blocks;
-    ngx_http_knock_reply_t  *page;
+    ngx_http_knock_reply_t  *page, *e;
 
     page = &api->replies[1];
 
@@ -457,45 +451,19 @@ ngx_http_knock_api_logs(ngx_http_knock_api_t *api)
         return;
     }
 
-    n = page->n / 2;
-    blocks = knock_arena_alloc(api->arena, n * sizeof(knock_log_block_t));
-
-    if (blocks == NULL) {
-        ngx_http_knock_api_memory(api);
-        return;
-    }
-
-    for (i = 0; i < n; i++) {
-        blocks[i].id = page->elements[1 + 2 * i].str;
-        blocks[i].text = page->elements[2 + 2 * i].str;
-    }
-
-    /* kept as its first letter; what is too large has failed too */
-
-    status = api->req.status;
-
-    if (knock_str_is(&status, "failed")) {
-        knock_str_set(&status, "fl");
-
-    } else if (status.len) {
-        status.len = 1;
-    }
-
-    (void) knock_log_cursor(&api->req.cursor, &block, &query);
-
-    query.limit = api->req.limit;
-    query.statuses = status;
-
     knock_buf_init(&buf, api->arena, 4096);
     knock_buf_add_lit(&buf, "{\"items\":[");
 
-    if (knock_log_page(api->arena, &buf, &query, blocks, n,
-                       &page->elements[0].str, &cursor, &err)
-        != KNOCK_OK)
-    {
-        ngx_http_knock_api_memory(api);
-        return;
+    for (i = 1; i + 3 < page->n; i += 4) {
+        e = &page->elements[i];
+
+        rc = knock_log_entry(api->arena, &buf, &e[0].str, &e[1].str,
+                             &e[2].str, &e[3].str, &err);
+        if (rc == KNOCK_ERROR) {
+            ngx_http_knock_api_memory(api);
+            return;
+        }
     }
 
-    ngx_http_knock_api_list(api, &buf, &cursor);
+    ngx_http_knock_api_list(api, &buf, &page->elements[0].str);
 }

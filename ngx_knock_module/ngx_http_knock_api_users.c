@@ -13,25 +13,20 @@ static void ngx_http_knock_api_user_put(ngx_http_knock_api_t *api);
 static void ngx_http_knock_api_user_write(ngx_http_knock_api_t *api);
 static ngx_http_knock_env_t *ngx_http_knock_api_user_find(
     ngx_http_knock_job_t *job, knock_error_t *err);
-static void ngx_http_knock_api_user_batch(ngx_http_knock_job_t *job,
-    knock_user_batch_t *batch);
-static int ngx_http_knock_api_user_open(ngx_http_knock_job_t *job,
-    knock_arena_t *arena, const knock_json_t **first, size_t *n,
-    knock_error_t *err);
-static int ngx_http_knock_api_user_make(ngx_http_knock_job_t *job,
-    knock_round_t *round, knock_element_t *element, knock_task_t **task,
-    knock_error_t *err);
-static void ngx_http_knock_api_user_applied(ngx_http_knock_job_t *job);
+static int ngx_http_knock_api_user_receive(ngx_http_knock_job_t *job,
+    knock_parts_t *parts, knock_received_t *received, knock_error_t *err);
+static void ngx_http_knock_api_user_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs);
 static void ngx_http_knock_api_user_refused(ngx_http_knock_job_t *job,
     const knock_error_t *err);
 static void ngx_http_knock_api_user_written(ngx_http_knock_api_t *api);
-static void ngx_http_knock_api_bulk_answer(ngx_http_knock_job_t *job);
+static void ngx_http_knock_api_bulk_answer(ngx_http_knock_api_t *api,
+    const knock_str_t *statuses, const knock_received_t *received);
 
 
 static ngx_http_knock_job_type_t  ngx_http_knock_api_user_type = {
     ngx_http_knock_api_user_find,
-    ngx_http_knock_api_user_open,
-    ngx_http_knock_api_user_make,
+    ngx_http_knock_api_user_receive,
     ngx_http_knock_api_user_applied,
     ngx_http_knock_api_user_refused
 };
@@ -183,68 +178,70 @@ ngx_http_knock_api_user_find(ngx_http_knock_job_t *job, knock_error_t *err)
 }
 
 
-static void
-ngx_http_knock_api_user_batch(ngx_http_knock_job_t *job,
-    knock_user_batch_t *batch)
+static int
+ngx_http_knock_api_user_receive(ngx_http_knock_job_t *job,
+    knock_parts_t *parts, knock_received_t *received, knock_error_t *err)
 {
+    knock_user_batch_t          in;
     ngx_http_knock_api_t       *api;
     ngx_http_knock_loc_conf_t  *klcf;
 
     api = job->data;
     klcf = ngx_http_get_module_loc_conf(job->request, ngx_http_knock_module);
 
-    ngx_memzero(batch, sizeof(knock_user_batch_t));
+    ngx_memzero(&in, sizeof(knock_user_batch_t));
 
-    batch->limits = &klcf->limits;
+    in.limits = &klcf->limits;
+    in.now = api->now;
 
     if (api->req.op == KNOCK_API_USER_PUT) {
-        batch->users = api->req.user;
-        batch->id = api->req.key;
-        batch->guard_etag = api->if_match;
+        in.users = api->req.user;
+        in.id = api->req.key;
+        in.guard_etag = api->if_match;
 
     } else {
-        batch->users = api->req.users;
+        in.users = api->req.users;
     }
-}
 
-
-static int
-ngx_http_knock_api_user_open(ngx_http_knock_job_t *job, knock_arena_t *arena,
-    const knock_json_t **first, size_t *n, knock_error_t *err)
-{
-    knock_user_batch_t  batch;
-
-    ngx_http_knock_api_user_batch(job, &batch);
-
-    return knock_user_list(&batch, first, n, err);
-}
-
-
-static int
-ngx_http_knock_api_user_make(ngx_http_knock_job_t *job, knock_round_t *round,
-    knock_element_t *element, knock_task_t **task, knock_error_t *err)
-{
-    knock_user_batch_t  batch;
-
-    ngx_http_knock_api_user_batch(job, &batch);
-
-    return knock_user_receive(round, &batch, element, task, err);
+    return knock_user_add(parts, &in, received, err);
 }
 
 
 static void
-ngx_http_knock_api_user_applied(ngx_http_knock_job_t *job)
+ngx_http_knock_api_user_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs)
 {
+    knock_str_t            kept;
+    knock_error_t          err;
+    knock_received_t       received;
     ngx_http_knock_api_t  *api;
 
     api = job->data;
+    received = job->received;
 
-    if (api->req.op == KNOCK_API_USER_BULK) {
-        ngx_http_knock_api_bulk_answer(job);
+    /* they may be the job's own, and go with it */
+
+    if (knock_arena_dup(api->arena, statuses, &kept) != KNOCK_OK) {
+        ngx_http_knock_job_free(job);
+        ngx_http_knock_api_memory(api);
         return;
     }
 
     ngx_http_knock_job_free(job);
+
+    if (api->req.op == KNOCK_API_USER_BULK) {
+        ngx_http_knock_api_bulk_answer(api, &kept, &received);
+        return;
+    }
+
+    if (kept.len && kept.data[0] == KNOCK_STATUS_LARGE) {
+        (void) knock_error_set(&err, KNOCK_E_INVALID_USER,
+                               "with these properties the user would hold "
+                               "more than %d bytes: send fewer or shorter "
+                               "ones", KNOCK_MAX_USER_BYTES);
+        ngx_http_knock_api_error(api, &err);
+        return;
+    }
 
     ngx_http_knock_api_user_get(api, ngx_http_knock_api_user_written);
 }
@@ -273,67 +270,65 @@ static void
 ngx_http_knock_api_user_refused(ngx_http_knock_job_t *job,
     const knock_error_t *err)
 {
-    int                    rc;
-    ngx_uint_t             status;
     knock_str_t            json;
-    knock_error_t          invalid;
+    knock_received_t       received;
     ngx_http_knock_api_t  *api;
 
     api = job->data;
-
-    if (err->code == KNOCK_E_USER_TOO_LARGE) {
-
-        if (api->req.op == KNOCK_API_USER_BULK) {
-            ngx_http_knock_api_bulk_answer(job);
-            return;
-        }
-
-        (void) knock_error_set(&invalid, KNOCK_E_INVALID_USER, "%s",
-                               err->message);
-        ngx_http_knock_job_free(job);
-        ngx_http_knock_api_error(api, &invalid);
-        return;
-    }
-
-    /* of one user the error is all there is to say */
-
-    rc = knock_answer_refused(api->arena, err,
-                              api->req.op == KNOCK_API_USER_BULK ? job->faults
-                                                                 : NULL,
-                              &json);
-    status = knock_error_status(err->code);
+    received = job->received;
 
     ngx_http_knock_job_free(job);
 
-    if (rc != KNOCK_OK) {
+    if (knock_answer_refused(api->arena, err, &received.errors, &json)
+        != KNOCK_OK)
+    {
         ngx_http_knock_api_memory(api);
         return;
     }
 
-    ngx_http_knock_api_answer(api, status, &json, NULL);
+    ngx_http_knock_api_answer(api, knock_error_status(err->code), &json, NULL);
 }
 
 
 static void
-ngx_http_knock_api_bulk_answer(ngx_http_knock_job_t *job)
+ngx_http_knock_api_bulk_answer(ngx_http_knock_api_t *api,
+    const knock_str_t *statuses, const knock_received_t *received)
 {
-    knock_buf_t            buf;
-    knock_str_t            json;
-    ngx_http_knock_api_t  *api;
+    size_t         i, n;
+    knock_buf_t    buf, errors;
+    knock_str_t    json;
+    knock_error_t  err;
 
-    api = job->data;
+    n = 0;
 
-    knock_buf_init(&buf, api->arena, 64);
+    knock_buf_init(&errors, api->arena, received->errors.len + 256);
+    knock_buf_add_str(&errors, &received->errors);
+
+    for (i = 0; i < statuses->len; i++) {
+
+        if (statuses->data[i] != KNOCK_STATUS_LARGE) {
+            n++;
+            continue;
+        }
+
+        (void) knock_error_set(&err, KNOCK_E_USER_TOO_LARGE,
+                               "with these properties the user would hold "
+                               "more than %d bytes", KNOCK_MAX_USER_BYTES);
+
+        knock_answer_add_error(&errors, received->indexes
+                                        ? received->indexes[i] : i,
+                               NULL, &err);
+    }
+
+    knock_buf_init(&buf, api->arena, errors.len + 64);
 
     knock_buf_add_lit(&buf, "{\"upserted\":");
-    knock_buf_add_uint(&buf, job->applied.accepted);
-    knock_buf_add_char(&buf, ',');
-    knock_faults_write(job->faults, &buf);
-    knock_buf_add_lit(&buf, "}\n");
+    knock_buf_add_uint(&buf, n);
+    knock_buf_add_lit(&buf, ",\"errors\":[");
+    knock_buf_add(&buf, errors.data, errors.len);
+    knock_buf_add_lit(&buf, "]}\n");
 
-    ngx_http_knock_job_free(job);
-
-    if (knock_buf_str(&buf, &json) != KNOCK_OK) {
+    if (errors.failed || knock_buf_str(&buf, &json) != KNOCK_OK) {
         ngx_http_knock_api_memory(api);
         return;
     }

@@ -1,80 +1,184 @@
 
-/* a round of a job: what its next events do, in the calls of their places */
-
 #include "ngx_http_knock_worker.h"
 
 
 /*
- * A round takes no more events than this, nor more bytes of arguments; a call
- * is sent early when it has grown to it, so that none holds Redis for long.
+ * A call is sent early when it has grown to this, so that no turn of the
+ * event loop holds Redis for long.
  */
 #define NGX_HTTP_KNOCK_CALL_BYTES   (256 * 1024)
 #define NGX_HTTP_KNOCK_CALL_EVENTS  128
 
-/* nor more memory, if an event will fit; and as much for the JSON of a body */
-#define NGX_HTTP_KNOCK_ROUND_SIZE   (8 * 1024 * 1024)
-
-/* the JSON of a body of this size goes with its first round */
-#define NGX_HTTP_KNOCK_SMALL_BODY   (16 * 1024)
+/* a request that was refused leaves no more than this in a call's arena */
+#define NGX_HTTP_KNOCK_CALL_REFUSED  (4 * 1024 * 1024)
 
 
-static ngx_int_t ngx_http_knock_apply_open(ngx_http_knock_job_t *job,
-    knock_error_t *err);
-static ngx_int_t ngx_http_knock_apply_elements(ngx_http_knock_job_t *job,
-    const knock_json_t *v, size_t n);
-static ngx_int_t ngx_http_knock_apply_make(ngx_http_knock_job_t *job,
-    knock_error_t *err);
-static ngx_int_t ngx_http_knock_apply_parts(ngx_http_knock_job_t *job);
-static ngx_int_t ngx_http_knock_apply_part(ngx_http_knock_job_t *job,
-    size_t place);
-static void ngx_http_knock_apply_add(ngx_http_knock_job_t *job);
-static void ngx_http_knock_apply_join(ngx_http_knock_job_t *job,
-    ngx_http_knock_part_t *part);
+static ngx_int_t ngx_http_knock_apply_whole(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, knock_received_t *received, knock_error_t *err);
+static ngx_int_t ngx_http_knock_apply_parts(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, knock_received_t *received, knock_error_t *err);
+static ngx_int_t ngx_http_knock_apply_keep(ngx_http_knock_job_t *job,
+    const knock_received_t *received);
 
 
 ngx_int_t
-ngx_http_knock_apply(ngx_http_knock_job_t *job, knock_error_t *err)
+ngx_http_knock_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
+    knock_error_t *err)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  i;
-
-    if (job->elements == NULL) {
-        rc = ngx_http_knock_apply_open(job, err);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    rc = ngx_http_knock_apply_make(job, err);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (job->tasks->guard.len) {
-        job->alone = 1;
-    }
+    ngx_int_t         rc;
+    knock_received_t  received;
 
     if (job->alone) {
-        ngx_http_knock_call_flush_env(job->env);
+        ngx_http_knock_call_flush_env(env);
     }
 
-    if (ngx_http_knock_apply_parts(job) != NGX_OK) {
+    job->pending = 0;
+    job->result = NGX_HTTP_KNOCK_DONE;
+
+    rc = env->ngroups == 1
+         ? ngx_http_knock_apply_whole(job, env, &received, err)
+         : ngx_http_knock_apply_parts(job, env, &received, err);
+
+    if (rc == NGX_DECLINED
+        && ngx_http_knock_apply_keep(job, &received) != NGX_OK)
+    {
+        rc = NGX_ERROR;
+    }
+
+    if (rc != NGX_OK && env->ngroups == 1
+        && knock_arena_size(env->groups[0].arena)
+           >= NGX_HTTP_KNOCK_CALL_REFUSED)
+    {
+        ngx_http_knock_call_flush(&env->groups[0]);
+    }
+
+    return rc;
+}
+
+
+/* what a job does at the one place that there is */
+
+static ngx_int_t
+ngx_http_knock_apply_whole(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, knock_received_t *received, knock_error_t *err)
+{
+    knock_part_t             made;
+    knock_parts_t            parts;
+    ngx_http_knock_part_t   *part;
+    ngx_http_knock_group_t  *group;
+
+    group = &env->groups[0];
+
+    if (group->apply.arena == NULL
+        && knock_apply_begin(&group->apply, group->arena, env->live, 0)
+           != KNOCK_OK)
+    {
+        knock_arena_reset(group->arena);
         return NGX_ERROR;
     }
 
-    ngx_http_knock_apply_add(job);
+    ngx_http_knock_apply_collect(group);
+
+    knock_parts_whole(&parts, &made, &group->apply, group->arena, env->live,
+                      job->need);
+
+    if (job->type->receive(job, &parts, received, err) != KNOCK_OK) {
+        return err->code == KNOCK_E_INTERNAL ? NGX_ERROR : NGX_DECLINED;
+    }
+
+    /* the unit is in the call now, and goes with it whatever becomes of r */
+
+    part = &job->part;
+    part->runs = made.runs;
+
+    if (ngx_http_knock_apply_keep(job, received) != NGX_OK
+        || ngx_http_knock_job_keep(job, &made.statuses, &part->statuses)
+           != NGX_OK)
+    {
+        /* then Redis has to say what became of each event */
+        group->apply.plain = 0;
+    }
+
+    ngx_http_knock_apply_join(job, part, group);
+
+    return NGX_OK;
+}
+
+
+/* what a job does at several places, but for what is applied there already */
+
+static ngx_int_t
+ngx_http_knock_apply_parts(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, knock_received_t *received, knock_error_t *err)
+{
+    int                       rc;
+    size_t                    i;
+    knock_part_t             *made;
+    ngx_http_knock_group_t   *groups;
+    ngx_http_knock_shards_t  *shards;
+
+    if (job->shards == NULL) {
+        job->shards = ngx_http_knock_shards_create(job->worker, env->nplaces);
+
+        if (job->shards == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    shards = job->shards;
+
+    knock_arena_reset(shards->arena);
+
+    if (!job->begun) {
+        ngx_http_knock_env_release(shards->config);
+
+        shards->config = env->config;
+        shards->config->refs++;
+    }
+
+    shards->parts.live = shards->config->live;
+    shards->env = env;
+
+    groups = ngx_http_knock_apply_groups(job);
+
+    for (i = 0; i < env->nplaces; i++) {
+        made = &shards->parts.parts[i];
+
+        ngx_memzero(made, sizeof(knock_part_t));
+
+        made->apply = &groups[i].apply;
+        made->arena = groups[i].arena;
+        made->need = shards->needs[i];
+        made->done = shards->outcomes[i].events != NULL;
+    }
+
+    rc = job->type->receive(job, &shards->parts, received, err);
+
+    for (i = 0; i < env->nplaces; i++) {
+        ngx_http_knock_apply_collect(&groups[i]);
+    }
+
+    if (rc != KNOCK_OK) {
+        return err->code == KNOCK_E_INTERNAL ? NGX_ERROR : NGX_DECLINED;
+    }
+
+    shards->orders = received->orders;
+
+    (void) ngx_http_knock_apply_keep(job, received);
 
     /* one that is sent at once may be the last to come back, but not here */
 
-    job->state = NGX_HTTP_KNOCK_APPLYING;
-    job->result = NGX_HTTP_KNOCK_DONE;
     job->pending = 1;
 
-    for (i = 0; i < job->env->nplaces; i++) {
-        if (job->parts[i]) {
-            ngx_http_knock_apply_join(job, job->parts[i]);
+    for (i = 0; i + 1 < env->nplaces; i++) {
+        made = &shards->parts.parts[i];
+
+        if (made->unit.nevents && !made->done) {
+            ngx_http_knock_apply_join(job, &shards->links[i], &groups[i]);
         }
     }
+
+    job->state = NGX_HTTP_KNOCK_APPLYING;
 
     if (--job->pending == 0) {
         ngx_http_knock_settle_job(job);
@@ -84,291 +188,31 @@ ngx_http_knock_apply(ngx_http_knock_job_t *job, knock_error_t *err)
 }
 
 
-static ngx_int_t
-ngx_http_knock_apply_open(ngx_http_knock_job_t *job, knock_error_t *err)
+ngx_http_knock_group_t *
+ngx_http_knock_apply_groups(ngx_http_knock_job_t *job)
 {
-    size_t               n;
-    knock_arena_t       *arena;
-    const knock_json_t  *first;
+    ngx_http_knock_env_t  *env;
 
-    arena = job->arena;
+    env = job->shards->env;
 
-    if (job->body_bytes > NGX_HTTP_KNOCK_SMALL_BODY) {
-        job->json = knock_arena_create(job->body_bytes);
-
-        if (job->json == NULL) {
-            return NGX_ERROR;
-        }
-
-        arena = job->json;
-    }
-
-    if (job->type->open(job, arena, &first, &n, err) != KNOCK_OK) {
-        return err->code == KNOCK_E_INTERNAL ? NGX_ERROR : NGX_DECLINED;
-    }
-
-    if (ngx_http_knock_apply_elements(job, first, n) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (job->json && knock_arena_size(job->json) > NGX_HTTP_KNOCK_ROUND_SIZE) {
-        knock_arena_destroy(job->json);
-        job->json = NULL;
-        job->unread = 1;
-    }
-
-    return NGX_OK;
+    return job->begun ? &env->groups[env->nplaces] : env->groups;
 }
 
 
-static ngx_int_t
-ngx_http_knock_apply_elements(ngx_http_knock_job_t *job,
-    const knock_json_t *v, size_t n)
+void
+ngx_http_knock_apply_join(ngx_http_knock_job_t *job,
+    ngx_http_knock_part_t *part, ngx_http_knock_group_t *group)
 {
-    size_t            i;
-    knock_json_t     *bad;
-    knock_arena_t    *kept;
-    knock_element_t  *element;
-
-    job->elements = &job->one;
-
-    if (n > 1) {
-        kept = ngx_http_knock_job_kept(job);
-
-        job->elements = kept ? knock_arena_calloc(kept, n,
-                                                  sizeof(knock_element_t))
-                             : NULL;
-        if (job->elements == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    job->nelements = n;
-
-    for (i = 0; i < n; i++, v = knock_json_next(v)) {
-        element = &job->elements[i];
-
-        element->index = i;
-        element->text = knock_json_text(v);
-        element->json = v;
-        element->bad = (v->type == KNOCK_JSON_BAD);
-
-        if (element->bad) {
-            kept = ngx_http_knock_job_kept(job);
-
-            bad = kept ? knock_arena_alloc(kept, sizeof(knock_json_t)) : NULL;
-            if (bad == NULL) {
-                return NGX_ERROR;
-            }
-
-            *bad = *v;
-
-            element->json = bad;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* makes the next events that are not done; one that is bad is done with that */
-
-static ngx_int_t
-ngx_http_knock_apply_make(ngx_http_knock_job_t *job, knock_error_t *err)
-{
-    int               rc;
-    size_t            i, n;
-    knock_task_t    **last;
-    knock_round_t     round;
-    knock_element_t  *element;
-
-    job->tasks = NULL;
-    last = &job->tasks;
-
-    round.arena = NULL;
-
-    while (job->first < job->nelements && job->elements[job->first].done) {
-        job->first++;
-    }
-
-    for (i = job->first, n = 0; i < job->nelements; i++) {
-        element = &job->elements[i];
-
-        if (element->done) {
-            continue;
-        }
-
-        if (n && (n == NGX_HTTP_KNOCK_CALL_EVENTS
-                  || round.bytes >= NGX_HTTP_KNOCK_CALL_BYTES))
-        {
-            break;
-        }
-
-        if (knock_arena_size(job->arena) > NGX_HTTP_KNOCK_ROUND_SIZE) {
-            if (n) {
-                break;
-            }
-
-            knock_arena_reset(job->arena);
-            round.arena = NULL;
-        }
-
-        if (round.arena == NULL
-            && knock_round_init(&round, job->arena, job->config->live,
-                                &job->flood, job->now)
-               != KNOCK_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (job->unread && !element->bad) {
-            element->json = NULL;
-        }
-
-        rc = job->type->make(job, &round, element, last, err);
-
-        if (rc == KNOCK_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (rc == KNOCK_DECLINED) {
-            element->done = 1;
-            ngx_http_knock_job_fault(job, element->index, NULL, err);
-            continue;
-        }
-
-        last = &(*last)->next;
-        n++;
-    }
-
-    return n ? NGX_OK : NGX_DONE;
-}
-
-
-/* begins the calls of the places that the round touches */
-
-static ngx_int_t
-ngx_http_knock_apply_parts(ngx_http_knock_job_t *job)
-{
-    knock_task_t  *task;
-    knock_unit_t  *unit;
-
-    job->parts = &job->part;
-    job->part = NULL;
-
-    if (job->env->nplaces > 1) {
-        job->parts = knock_arena_calloc(job->arena, job->env->nplaces,
-                                        sizeof(ngx_http_knock_part_t *));
-        if (job->parts == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    for (task = job->tasks; task; task = task->next) {
-        for (unit = task->units; unit; unit = unit->next) {
-            if (job->parts[unit->place] == NULL
-                && ngx_http_knock_apply_part(job, unit->place) != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_knock_apply_part(ngx_http_knock_job_t *job, size_t place)
-{
-    ngx_http_knock_env_t    *env;
-    ngx_http_knock_part_t   *part;
-    ngx_http_knock_group_t  *group;
-
-    env = job->env;
-
-    part = knock_arena_calloc(job->arena, 1, sizeof(ngx_http_knock_part_t));
-    if (part == NULL) {
-        return NGX_ERROR;
-    }
-
-    /* under another configuration than the last one it can only go on */
-
-    group = &env->groups[place];
-
-    if (job->pinned || job->config != env->config) {
-        group += env->nplaces;
-    }
-
-    if (group->apply.arena == NULL
-        && knock_apply_begin(&group->apply, group->arena, job->config->live,
-                             place)
-           != KNOCK_OK)
-    {
-        knock_arena_reset(group->arena);
-        return NGX_ERROR;
-    }
-
-    ngx_http_knock_apply_collect(group);
-
     part->job = job;
     part->group = group;
-    part->last = &part->units;
-
-    group->apply.nrequests++;
-
-    part->marked = 1;
-
-    job->parts[place] = part;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_knock_apply_add(ngx_http_knock_job_t *job)
-{
-    knock_task_t            *task;
-    knock_unit_t            *unit;
-    ngx_http_knock_part_t   *part;
-    ngx_http_knock_group_t  *group;
-
-    for (task = job->tasks; task; task = task->next) {
-        for (unit = task->units; unit; unit = unit->next) {
-            part = job->parts[unit->place];
-            group = part->group;
-
-            knock_apply_add(&group->apply, job->arena, unit,
-                            ngx_http_knock_call_values(group));
-
-            if (task->guard.len) {
-                knock_apply_guard(&group->apply, &task->guard,
-                                  &task->guard_etag);
-            }
-
-            part->marked &= (unit->mark != NULL || unit->idle);
-
-            *part->last = unit;
-            part->last = &unit->follows;
-        }
-    }
-}
-
-
-/* puts a part that was added to a place's call into its queue */
-
-static void
-ngx_http_knock_apply_join(ngx_http_knock_job_t *job,
-    ngx_http_knock_part_t *part)
-{
-    ngx_http_knock_group_t  *group;
-
-    group = part->group;
-
     part->collected = 1;
+
+    job->state = NGX_HTTP_KNOCK_APPLYING;
     job->pending++;
 
     ngx_queue_insert_tail(&group->parts, &part->queue);
+
+    ngx_http_knock_apply_collect(group);
 
     if (job->alone || group->apply.bytes >= NGX_HTTP_KNOCK_CALL_BYTES
         || group->apply.nevents >= NGX_HTTP_KNOCK_CALL_EVENTS)
@@ -381,10 +225,54 @@ ngx_http_knock_apply_join(ngx_http_knock_job_t *job,
 void
 ngx_http_knock_apply_collect(ngx_http_knock_group_t *group)
 {
-    if (group->collecting) {
+    if (group->collecting || group->apply.arena == NULL) {
         return;
     }
 
     group->collecting = 1;
     ngx_post_event(&group->env->worker->flush, &ngx_posted_events);
+}
+
+
+/*
+ * What the answer needs is kept with the request: the arena goes.  Without
+ * memory nothing is but the number of events.
+ */
+
+static ngx_int_t
+ngx_http_knock_apply_keep(ngx_http_knock_job_t *job,
+    const knock_received_t *received)
+{
+    size_t  n;
+
+    ngx_memzero(&job->received, sizeof(knock_received_t));
+
+    job->received.nevents = received->nevents;
+
+    if (ngx_http_knock_job_keep(job, &received->errors, &job->received.errors)
+        != NGX_OK)
+    {
+        goto failed;
+    }
+
+    if (received->indexes == NULL) {
+        return NGX_OK;
+    }
+
+    n = received->nevents * sizeof(size_t);
+
+    job->received.indexes = ngx_palloc(job->request->pool, n);
+    if (job->received.indexes == NULL) {
+        goto failed;
+    }
+
+    ngx_memcpy(job->received.indexes, received->indexes, n);
+
+    return NGX_OK;
+
+failed:
+
+    job->received.errors.len = 0;
+
+    return NGX_ERROR;
 }

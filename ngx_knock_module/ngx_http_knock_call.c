@@ -16,32 +16,22 @@
 
 /* a call under way, with the parts of jobs in the order of its units */
 
-struct ngx_http_knock_call_s {
+typedef struct {
     ngx_queue_t              parts;
     ngx_uint_t               nparts;
     uint64_t                 sent;          /* when, in microseconds */
     ngx_http_knock_group_t  *group;
-
-    ngx_uint_t               mistakes;      /* of the group, up to then */
-    knock_map_t             *values;        /* of objects that it merges */
-    knock_arena_t           *arena;         /* of these; NULL: there are none */
-};
+} ngx_http_knock_call_t;
 
 
 static void ngx_http_knock_call_conf(ngx_http_knock_group_t *group,
     u_char *token, knock_apply_conf_t *conf);
-static void ngx_http_knock_call_keep(ngx_http_knock_call_t *call);
 static void ngx_http_knock_call_handler(void *data,
     ngx_http_knock_redis_status_e status, redisReply *reply, ngx_str_t *why);
 static void ngx_http_knock_call_failed(ngx_http_knock_call_t *call,
     ngx_http_knock_redis_status_e status, ngx_str_t *why);
-static void ngx_http_knock_call_answered(ngx_http_knock_call_t *call,
-    redisReply *reply);
 static void ngx_http_knock_call_stale(ngx_http_knock_call_t *call,
     redisReply *reply);
-static void ngx_http_knock_call_mistaken(ngx_http_knock_call_t *call);
-static void ngx_http_knock_call_settle(ngx_http_knock_call_t *call,
-    ngx_http_knock_result_e result, const char *why);
 static ngx_http_knock_part_t *ngx_http_knock_call_next(
     ngx_http_knock_call_t *call);
 
@@ -61,7 +51,7 @@ ngx_http_knock_call_flush_handler(ngx_event_t *ev)
     {
         env = ngx_queue_data(q, ngx_http_knock_env_t, queue);
 
-        for (i = 0; i < 2 * env->nplaces; i++) {
+        for (i = 0; i < env->ngroups; i++) {
             if (env->groups[i].ncalls < NGX_HTTP_KNOCK_CALLS) {
                 ngx_http_knock_call_flush(&env->groups[i]);
             }
@@ -75,7 +65,7 @@ ngx_http_knock_call_flush_env(ngx_http_knock_env_t *env)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < 2 * env->nplaces; i++) {
+    for (i = 0; i < env->ngroups; i++) {
         ngx_http_knock_call_flush(&env->groups[i]);
     }
 }
@@ -117,7 +107,6 @@ ngx_http_knock_call_flush(ngx_http_knock_group_t *group)
 
     call->group = group;
     call->nparts = 0;
-    call->mistakes = group->mistakes;
 
     ngx_queue_init(&call->parts);
     ngx_queue_add(&call->parts, &group->parts);
@@ -150,16 +139,11 @@ ngx_http_knock_call_flush(ngx_http_knock_group_t *group)
                                               call);
     }
 
-    if (rc == NGX_OK) {
-        ngx_http_knock_call_keep(call);
-    }
-
     group->apply.arena = NULL;
     knock_arena_reset(group->arena);
 
     if (rc == NGX_OK) {
         call->sent = ngx_http_knock_metrics_now();
-        group->sent = call;
         worker->ncalls++;
         group->ncalls++;
         return;
@@ -180,45 +164,6 @@ ngx_http_knock_call_flush(ngx_http_knock_group_t *group)
 }
 
 
-/* what the call makes of objects is what the next one has to go by */
-
-static void
-ngx_http_knock_call_keep(ngx_http_knock_call_t *call)
-{
-    knock_arena_t           *next;
-    ngx_http_knock_group_t  *group;
-
-    group = call->group;
-    call->arena = NULL;
-
-    if (!group->apply.merges) {
-        return;
-    }
-
-    next = group->spare;
-    group->spare = NULL;
-
-    if (next == NULL) {
-        next = knock_arena_create(NGX_HTTP_KNOCK_GROUP_ARENA);
-
-        if (next == NULL) {
-            return;
-        }
-    }
-
-    call->values = group->apply.values;
-    call->arena = group->arena;
-    group->arena = next;
-}
-
-
-const knock_map_t *
-ngx_http_knock_call_values(ngx_http_knock_group_t *group)
-{
-    return group->sent && group->sent->arena ? group->sent->values : NULL;
-}
-
-
 static void
 ngx_http_knock_call_conf(ngx_http_knock_group_t *group, u_char *token,
     knock_apply_conf_t *conf)
@@ -231,6 +176,8 @@ ngx_http_knock_call_conf(ngx_http_knock_group_t *group, u_char *token,
     kmcf = worker->conf;
 
     conf->window = kmcf->dedupe_window;
+    conf->log_length = kmcf->event_log_length;
+    conf->catalogue_length = kmcf->catalogue_length;
 
     last = ngx_snprintf(token, NGX_HTTP_KNOCK_TOKEN_SIZE, "knock/%xL.%ui",
                         worker->token, ++worker->calls);
@@ -238,7 +185,7 @@ ngx_http_knock_call_conf(ngx_http_knock_group_t *group, u_char *token,
     conf->token.data = token;
     conf->token.len = (size_t) (last - token);
 
-    conf->any_version = group->pinned;
+    conf->any_version = group->begun;
 
     /* what is known now may be newer than what was found at the shard */
 
@@ -257,17 +204,14 @@ ngx_http_knock_call_handler(void *data, ngx_http_knock_redis_status_e status,
 {
     ngx_http_knock_call_t *call = data;
 
-    ngx_http_knock_group_t   *group;
+    size_t                    i, nparts;
+    redisReply               *unit;
     ngx_http_knock_worker_t  *worker;
 
-    group = call->group;
-    worker = group->env->worker;
+    worker = call->group->env->worker;
+    nparts = call->nparts;
     worker->ncalls--;
-    group->ncalls--;
-
-    if (group->sent == call) {
-        group->sent = NULL;
-    }
+    call->group->ncalls--;
 
     if (status != NGX_HTTP_KNOCK_REDIS_LOST
         && status != NGX_HTTP_KNOCK_REDIS_DOWN)
@@ -277,117 +221,56 @@ ngx_http_knock_call_handler(void *data, ngx_http_knock_redis_status_e status,
 
     /* Redis gets its next call before this one's requests are answered */
 
-    if (group->ncalls < NGX_HTTP_KNOCK_CALLS) {
-        ngx_http_knock_call_flush(group);
+    if (call->group->ncalls < NGX_HTTP_KNOCK_CALLS) {
+        ngx_http_knock_call_flush(call->group);
     }
 
-    if (call->arena && group->spare) {
-        knock_arena_destroy(call->arena);
-
-    } else if (call->arena) {
-        knock_arena_reset(call->arena);
-        group->spare = call->arena;
-    }
-
-    if (status == NGX_HTTP_KNOCK_REDIS_OK) {
-        ngx_http_knock_call_answered(call, reply);
-
-    } else {
+    if (status != NGX_HTTP_KNOCK_REDIS_OK) {
         ngx_http_knock_call_failed(call, status, why);
+        goto done;
     }
-
-    ngx_free(call);
-
-    ngx_http_knock_worker_check_retired(worker);
-}
-
-
-static void
-ngx_http_knock_call_answered(ngx_http_knock_call_t *call, redisReply *reply)
-{
-    char                     *said;
-    ngx_str_t                 reason;
-    ngx_uint_t                mistaken;
-    ngx_http_knock_worker_t  *worker;
-
-    worker = call->group->env->worker;
-    said = "";
 
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
         && reply->element[0]->type == REDIS_REPLY_STRING)
     {
-        said = reply->element[0]->str;
+        if (ngx_strcmp(reply->element[0]->str, "stale") == 0) {
+            ngx_http_knock_call_stale(call, reply);
+            goto done;
+        }
+
+        /* "plain": all went as expected, which is said once for all */
+
+        while (!ngx_queue_empty(&call->parts)) {
+            ngx_http_knock_settle_reply(ngx_http_knock_call_next(call), NULL);
+        }
+
+        nparts = 1;
     }
 
-    if (ngx_strcmp(said, "stale") == 0) {
-        ngx_http_knock_call_stale(call, reply);
-        return;
+    for (i = 0; !ngx_queue_empty(&call->parts); i++) {
+
+        if (reply->type != REDIS_REPLY_ARRAY || i >= reply->elements) {
+            ngx_http_knock_settle_broken(ngx_http_knock_call_next(call),
+                                         NGX_HTTP_KNOCK_STRANGE);
+            continue;
+        }
+
+        unit = reply->element[i];
+
+        ngx_http_knock_settle_reply(ngx_http_knock_call_next(call), unit);
     }
-
-    if (ngx_strcmp(said, "guarded") == 0) {
-        ngx_http_knock_call_settle(call, NGX_HTTP_KNOCK_GUARDED, NULL);
-        return;
-    }
-
-    if ((ngx_strcmp(said, "ok") != 0 && ngx_strcmp(said, "changed") != 0)
-        || ngx_http_knock_settle_reply(&call->parts, reply, &mistaken)
-           != NGX_OK)
-    {
-        ngx_str_set(&reason, NGX_HTTP_KNOCK_STRANGE);
-
-        ngx_http_knock_complain(worker, &reason,
-                                "%ui requests were not answered: %V; load the "
-                                "module's by FUNCTION LOAD REPLACE",
-                                call->nparts, &reason);
-
-        ngx_http_knock_call_settle(call, NGX_HTTP_KNOCK_BROKEN,
-                                   NGX_HTTP_KNOCK_STRANGE);
-        return;
-    }
-
-    if (mistaken) {
-        ngx_http_knock_call_mistaken(call);
-    }
-
-    ngx_http_knock_call_settle(call, NGX_HTTP_KNOCK_DONE, NULL);
 
     /* begun under what is live no longer: the next ones are not to be */
 
-    if (said[0] == 'c') {
+    if (reply->elements > nparts) {
         ngx_http_knock_live_refresh(worker);
     }
-}
 
+done:
 
-/*
- * What the call was to make of objects is not what is stored: what was sent
- * behind it, or collected, before this was known, is mistaken too.  It goes out
- * as it is, so that what comes now stands on nothing of it.
- */
+    ngx_free(call);
 
-static void
-ngx_http_knock_call_mistaken(ngx_http_knock_call_t *call)
-{
-    ngx_http_knock_group_t  *group;
-
-    group = call->group;
-
-    if (call->mistakes == group->mistakes) {
-        ngx_http_knock_call_flush(group);
-
-        group->mistakes++;
-        group->sent = NULL;
-    }
-}
-
-
-static void
-ngx_http_knock_call_settle(ngx_http_knock_call_t *call,
-    ngx_http_knock_result_e result, const char *why)
-{
-    while (!ngx_queue_empty(&call->parts)) {
-        ngx_http_knock_settle(ngx_http_knock_call_next(call), result, why);
-    }
+    ngx_http_knock_worker_check_retired(worker);
 }
 
 
@@ -405,8 +288,7 @@ ngx_http_knock_call_next(ngx_http_knock_call_t *call)
 
 /*
  * An error reply that does not pass may be one request's doing: those that
- * shared the call try again by themselves, if it was not sent, or if their
- * marks keep them from being applied twice whatever it means.
+ * shared the call try again by themselves.  It changed nothing.
  */
 
 static void
@@ -415,8 +297,6 @@ ngx_http_knock_call_failed(ngx_http_knock_call_t *call,
 {
     ngx_uint_t              split;
     ngx_http_knock_part_t  *part;
-
-    ngx_http_knock_call_mistaken(call);
 
     split = (status == NGX_HTTP_KNOCK_REDIS_ERROR
              || status == NGX_HTTP_KNOCK_REDIS_TOO_LONG)
@@ -432,8 +312,7 @@ ngx_http_knock_call_failed(ngx_http_knock_call_t *call,
     while (!ngx_queue_empty(&call->parts)) {
         part = ngx_http_knock_call_next(call);
 
-        if (split && (part->marked || status == NGX_HTTP_KNOCK_REDIS_TOO_LONG))
-        {
+        if (split) {
             part->job->alone = 1;
             ngx_http_knock_settle(part, NGX_HTTP_KNOCK_AGAIN, NULL);
             continue;
@@ -441,8 +320,7 @@ ngx_http_knock_call_failed(ngx_http_knock_call_t *call,
 
         if (status == NGX_HTTP_KNOCK_REDIS_ERROR) {
             ngx_http_knock_settle(part, NGX_HTTP_KNOCK_BROKEN,
-                                  "Redis refused it, the server's error log "
-                                  "says why");
+                                  "the server's error log says why");
             continue;
         }
 
@@ -477,7 +355,10 @@ ngx_http_knock_call_stale(ngx_http_knock_call_t *call, redisReply *reply)
         group->ahead_at = group->env->worker->refreshes;
     }
 
-    ngx_http_knock_call_settle(call, NGX_HTTP_KNOCK_STALE, NULL);
+    while (!ngx_queue_empty(&call->parts)) {
+        ngx_http_knock_settle(ngx_http_knock_call_next(call),
+                              NGX_HTTP_KNOCK_STALE, NULL);
+    }
 
     /* those that have begun do not wait for it */
 

@@ -1,7 +1,11 @@
 
 /* the environments that a worker knows, and what it keeps of each */
 
-#include "ngx_http_knock_log.h"
+#include "ngx_http_knock_worker.h"
+
+
+#define NGX_HTTP_KNOCK_GROUP_ARENA  (64 * 1024)
+#define NGX_HTTP_KNOCK_SHARD_ARENA  (16 * 1024)
 
 
 static ngx_uint_t ngx_http_knock_env_busy(ngx_http_knock_env_t *env);
@@ -29,8 +33,8 @@ ngx_http_knock_env_get(ngx_http_knock_worker_t *worker, const char *name,
         }
     }
 
-    nplaces = worker->conf->shards;
-    n = 2 * nplaces;
+    nplaces = knock_keys_nplaces(worker->conf->shards);
+    n = nplaces > 1 ? 2 * nplaces : 1;
 
     env = ngx_calloc(sizeof(ngx_http_knock_env_t)
                      + n * sizeof(ngx_http_knock_group_t) + len, worker->log);
@@ -39,8 +43,8 @@ ngx_http_knock_env_get(ngx_http_knock_worker_t *worker, const char *name,
     }
 
     env->worker = worker;
+    env->ngroups = n;
     env->nplaces = nplaces;
-    ngx_queue_init(&env->journals);
     env->groups = (ngx_http_knock_group_t *)
                   ((u_char *) env + sizeof(ngx_http_knock_env_t));
 
@@ -48,11 +52,12 @@ ngx_http_knock_env_get(ngx_http_knock_worker_t *worker, const char *name,
         group = &env->groups[i];
 
         group->env = env;
-        group->pinned = i >= nplaces;
-        group->place = i % nplaces;
+        group->begun = i >= nplaces;
+        group->place = group->begun ? i - nplaces : i;
         ngx_queue_init(&group->parts);
 
-        group->arena = knock_arena_create(NGX_HTTP_KNOCK_GROUP_ARENA);
+        group->arena = knock_arena_create(n > 1 ? NGX_HTTP_KNOCK_SHARD_ARENA
+                                                : NGX_HTTP_KNOCK_GROUP_ARENA);
         if (group->arena == NULL) {
             ngx_http_knock_env_destroy(env);
             return NULL;
@@ -69,19 +74,19 @@ ngx_http_knock_env_get(ngx_http_knock_worker_t *worker, const char *name,
 }
 
 
-/* whether there are calls under way, or collected, or a log to be written */
+/* whether there are calls under way, or collected */
 
 static ngx_uint_t
 ngx_http_knock_env_busy(ngx_http_knock_env_t *env)
 {
     ngx_uint_t  i, n;
 
-    for (n = 0, i = 0; i < 2 * env->nplaces; i++) {
+    for (n = 0, i = 0; i < env->ngroups; i++) {
         n += env->groups[i].ncalls
              + !ngx_queue_empty(&env->groups[i].parts);
     }
 
-    return n + ngx_http_knock_log_busy(env);
+    return n;
 }
 
 
@@ -91,7 +96,6 @@ ngx_http_knock_env_free(ngx_http_knock_env_t *env)
     /* while it is busy, it waits for the next refresh */
 
     ngx_http_knock_call_flush_env(env);
-    ngx_http_knock_log_flush(env);
 
     if (ngx_http_knock_env_busy(env)) {
         return;
@@ -108,12 +112,10 @@ ngx_http_knock_env_destroy(ngx_http_knock_env_t *env)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < 2 * env->nplaces; i++) {
+    for (i = 0; i < env->ngroups; i++) {
         knock_arena_destroy(env->groups[i].arena);
-        knock_arena_destroy(env->groups[i].spare);
     }
 
-    ngx_http_knock_log_destroy(env);
     ngx_http_knock_env_release(env->config);
 
     ngx_free(env);

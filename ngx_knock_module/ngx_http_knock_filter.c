@@ -174,7 +174,7 @@ static ngx_int_t
 ngx_http_knock_filter_text(ngx_http_request_t *r, ngx_str_t *text)
 {
     ngx_uint_t           i, status;
-    knock_str_t          json;
+    knock_str_t          json, none = knock_null_string;
     knock_arena_t       *arena;
     knock_error_t        err;
     knock_error_code_e   code;
@@ -202,7 +202,7 @@ ngx_http_knock_filter_text(ngx_http_request_t *r, ngx_str_t *text)
         return NGX_ERROR;
     }
 
-    if (knock_answer_refused(arena, &err, NULL, &json) != KNOCK_OK) {
+    if (knock_answer_refused(arena, &err, &none, &json) != KNOCK_OK) {
         knock_arena_destroy(arena);
         return NGX_ERROR;
     }

@@ -4,20 +4,14 @@
 
 
 /* freed jobs that are kept for the next requests */
-#define NGX_HTTP_KNOCK_KEPT_JOBS   64
-
-#define NGX_HTTP_KNOCK_JOB_ARENA   (16 * 1024)
-#define NGX_HTTP_KNOCK_KEPT_ARENA  4096
+#define NGX_HTTP_KNOCK_KEPT_JOBS  256
 
 
 static ngx_http_knock_job_t *ngx_http_knock_job_alloc(
     ngx_http_knock_worker_t *worker);
-static ngx_int_t ngx_http_knock_job_find(ngx_http_knock_job_t *job,
-    knock_error_t *err);
+static ngx_int_t ngx_http_knock_job_apply(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, knock_error_t *err);
 static void ngx_http_knock_job_cleanup(void *data);
-static void ngx_http_knock_job_flush(ngx_http_knock_job_t *job);
-static void ngx_http_knock_job_texts(ngx_http_knock_job_t *job);
-static void ngx_http_knock_job_destroy(ngx_http_knock_job_t *job);
 static void ngx_http_knock_job_gone(ngx_http_knock_job_t *job);
 
 
@@ -26,7 +20,6 @@ ngx_http_knock_job_create(ngx_http_request_t *r,
     ngx_http_knock_worker_t *worker, ngx_http_knock_job_type_t *type,
     void *data)
 {
-    ngx_time_t            *tp;
     ngx_http_cleanup_t    *cln;
     ngx_http_knock_job_t  *job;
 
@@ -40,17 +33,13 @@ ngx_http_knock_job_create(ngx_http_request_t *r,
         return NULL;
     }
 
-    ngx_memzero(&job->type, sizeof(ngx_http_knock_job_t)
-                            - offsetof(ngx_http_knock_job_t, type));
-
-    tp = ngx_timeofday();
+    ngx_memzero(job, sizeof(ngx_http_knock_job_t));
 
     job->type = type;
     job->data = data;
     job->worker = worker;
     job->request = r;
     job->cleanup = &cln->handler;
-    job->now = (uint64_t) tp->sec * 1000 + tp->msec;
 
     cln->handler = ngx_http_knock_job_cleanup;
     cln->data = job;
@@ -62,23 +51,10 @@ ngx_http_knock_job_create(ngx_http_request_t *r,
 static ngx_http_knock_job_t *
 ngx_http_knock_job_alloc(ngx_http_knock_worker_t *worker)
 {
-    ngx_queue_t           *q;
-    ngx_http_knock_job_t  *job;
+    ngx_queue_t  *q;
 
     if (ngx_queue_empty(&worker->free)) {
-        job = ngx_alloc(sizeof(ngx_http_knock_job_t), worker->log);
-        if (job == NULL) {
-            return NULL;
-        }
-
-        job->arena = knock_arena_create(NGX_HTTP_KNOCK_JOB_ARENA);
-
-        if (job->arena == NULL) {
-            ngx_free(job);
-            return NULL;
-        }
-
-        return job;
+        return ngx_alloc(sizeof(ngx_http_knock_job_t), worker->log);
     }
 
     q = ngx_queue_head(&worker->free);
@@ -149,135 +125,90 @@ ngx_http_knock_job_admit(ngx_http_request_t *r, knock_error_t *err)
 
 
 void
-ngx_http_knock_job_process(ngx_http_knock_job_t *job)
+ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
+    const knock_parts_t *parts, const knock_received_t *received)
 {
-    ngx_int_t      rc;
-    knock_error_t  err;
+    size_t               i, n;
+    const knock_part_t  *home;
 
-    rc = ngx_http_knock_job_find(job, &err);
+    n = received->nevents;
+    home = &parts->parts[parts->live->home];
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_knock_apply(job, &err);
+    if (job->kinds != job->few) {
+        ngx_free(job->kinds);
     }
 
-    switch (rc) {
+    job->nkinds = 0;
+    job->kinds = n <= NGX_HTTP_KNOCK_FEW ? job->few
+                                         : ngx_alloc(n, job->worker->log);
 
-    case NGX_OK:
+    if (job->kinds == NULL) {
         return;
+    }
 
-    case NGX_DONE:
-        if (job->begun || job->confirmed) {
-            ngx_http_knock_settle_done(job);
-            return;
-        }
+    for (i = 0; i < n; i++) {
+        job->kinds[i] = (u_char)
+                        (knock_metrics_event(received->types[i],
+                                             home->unit.events[i].status)
+                         - KNOCK_CELL_EVENTS);
+    }
 
-        break;
+    job->nkinds = n;
+}
 
-    case NGX_DECLINED:
-        if (job->confirmed) {
-            ngx_http_knock_job_refuse(job, &err);
-            return;
-        }
 
-        break;
+void
+ngx_http_knock_job_process(ngx_http_knock_job_t *job)
+{
+    knock_error_t          err;
+    ngx_http_knock_env_t  *env;
 
-    default: /* NGX_ERROR */
-        ngx_http_knock_job_memory(job);
+    env = job->type->find(job, &err);
+
+    if (env && ngx_http_knock_job_apply(job, env, &err) != NGX_DECLINED) {
         return;
     }
 
     /* a refusal has to stand by what is live now, not by what is cached */
 
-    ngx_http_knock_job_reset(job);
-    ngx_http_knock_live_wait(job);
+    if (!job->confirmed) {
+        ngx_http_knock_live_wait(job);
+        return;
+    }
+
+    ngx_http_knock_job_refuse(job, &err);
 }
 
 
-/* the environment, and the configuration that the job goes by */
+void
+ngx_http_knock_job_continue(ngx_http_knock_job_t *job)
+{
+    knock_error_t  err;
+
+    if (ngx_http_knock_job_apply(job, job->shards->env, &err)
+        == NGX_DECLINED)
+    {
+        ngx_http_knock_job_refuse(job, &err);
+    }
+}
+
+
+/* NGX_OK; or NGX_DECLINED with *err filled in: the job is to be refused */
 
 static ngx_int_t
-ngx_http_knock_job_find(ngx_http_knock_job_t *job, knock_error_t *err)
+ngx_http_knock_job_apply(ngx_http_knock_job_t *job, ngx_http_knock_env_t *env,
+    knock_error_t *err)
 {
-    ngx_http_knock_env_t  *env;
+    ngx_int_t  rc;
 
-    if (job->begun) {
+    rc = ngx_http_knock_apply(job, env, err);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_knock_job_memory(job);
         return NGX_OK;
     }
 
-    env = job->type->find(job, err);
-    if (env == NULL) {
-        return NGX_DECLINED;
-    }
-
-    if (job->config != env->config) {
-        ngx_http_knock_env_release(job->config);
-
-        job->config = env->config;
-        job->config->refs++;
-    }
-
-    job->env = env;
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_knock_job_reset(ngx_http_knock_job_t *job)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; job->kept && i < job->nelements; i++) {
-        knock_element_clear(&job->elements[i]);
-    }
-
-    knock_arena_destroy(job->kept);
-    knock_arena_destroy(job->json);
-    knock_arena_reset(job->arena);
-    knock_flood_clear(&job->flood);
-
-    ngx_memzero(&job->one, sizeof(knock_element_t));
-    ngx_memzero(&job->applied, sizeof(knock_applied_t));
-
-    job->kept = NULL;
-    job->json = NULL;
-    job->elements = NULL;
-    job->nelements = 0;
-    job->first = 0;
-    job->faults = NULL;
-    job->unread = 0;
-    job->lost = 0;
-}
-
-
-knock_arena_t *
-ngx_http_knock_job_kept(ngx_http_knock_job_t *job)
-{
-    if (job->kept == NULL) {
-        job->kept = knock_arena_create(NGX_HTTP_KNOCK_KEPT_ARENA);
-    }
-
-    return job->kept;
-}
-
-
-void
-ngx_http_knock_job_fault(ngx_http_knock_job_t *job, size_t index,
-    const knock_str_t *action, const knock_error_t *err)
-{
-    knock_arena_t  *kept;
-
-    if (job->faults == NULL) {
-        kept = ngx_http_knock_job_kept(job);
-        job->faults = kept ? knock_faults_create(kept) : NULL;
-
-        if (job->faults == NULL) {
-            ngx_http_knock_complain_memory(job->worker, "an answer");
-            return;
-        }
-    }
-
-    knock_faults_add(job->faults, index, action, err);
+    return rc;
 }
 
 
@@ -293,12 +224,42 @@ ngx_http_knock_job_memory(ngx_http_knock_job_t *job)
 }
 
 
+ngx_int_t
+ngx_http_knock_job_keep(ngx_http_knock_job_t *job, const knock_str_t *src,
+    knock_str_t *dst)
+{
+    ngx_str_t  str;
+
+    dst->len = 0;
+    dst->data = (u_char *) "";
+
+    if (src->len == 0) {
+        return NGX_OK;
+    }
+
+    str.len = src->len;
+    str.data = src->data;
+
+    dst->data = ngx_pstrdup(job->request->pool, &str);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->len = src->len;
+
+    return NGX_OK;
+}
+
+
 /* the request goes, its client has gone or has been answered */
 
 static void
 ngx_http_knock_job_cleanup(void *data)
 {
     ngx_http_knock_job_t *job = data;
+
+    ngx_uint_t              i, n;
+    ngx_http_knock_part_t  *parts;
 
     ngx_http_knock_job_gone(job);
 
@@ -308,51 +269,25 @@ ngx_http_knock_job_cleanup(void *data)
         return;
     }
 
-    if (job->state == NGX_HTTP_KNOCK_APPLYING) {
-        ngx_http_knock_job_texts(job);
-        ngx_http_knock_job_flush(job);
+    if (job->state != NGX_HTTP_KNOCK_APPLYING) {
+        return;
     }
-}
 
+    /* calls that still point into the request have to go out now */
 
-/* calls that still point into the request have to go out now */
-
-static void
-ngx_http_knock_job_flush(ngx_http_knock_job_t *job)
-{
-    ngx_uint_t              i;
-    ngx_http_knock_part_t  *part;
+    parts = job->shards ? job->shards->links : &job->part;
+    n = job->shards ? job->shards->nplaces : 1;
 
     job->pending++;
 
-    for (i = 0; i < job->env->nplaces; i++) {
-        part = job->parts[i];
-
-        if (part && part->collected) {
-            ngx_http_knock_call_flush(part->group);
+    for (i = 0; i < n; i++) {
+        if (parts[i].collected) {
+            ngx_http_knock_call_flush(parts[i].group);
         }
     }
 
     if (--job->pending == 0) {
         ngx_http_knock_settle_job(job);
-    }
-}
-
-
-/* of what the log has of events only their texts stand in the request */
-
-static void
-ngx_http_knock_job_texts(ngx_http_knock_job_t *job)
-{
-    knock_str_t    text;
-    knock_task_t  *task;
-
-    for (task = job->tasks; job->endpoint && task; task = task->next) {
-        text = task->text;
-
-        if (knock_arena_dup(job->arena, &text, &task->text) != KNOCK_OK) {
-            task->text.len = 0;
-        }
     }
 }
 
@@ -372,6 +307,7 @@ ngx_http_knock_job_gone(ngx_http_knock_job_t *job)
     }
 
     job->request = NULL;
+    job->part.statuses.data = NULL;
 }
 
 
@@ -386,8 +322,13 @@ ngx_http_knock_job_free(ngx_http_knock_job_t *job)
         *job->cleanup = NULL;
     }
 
-    ngx_http_knock_job_reset(job);
-    ngx_http_knock_env_release(job->config);
+    if (job->shards) {
+        ngx_http_knock_shards_free(worker, job->shards);
+    }
+
+    if (job->kinds != job->few) {
+        ngx_free(job->kinds);
+    }
 
     if (job->held) {
         worker->njobs--;
@@ -399,7 +340,7 @@ ngx_http_knock_job_free(ngx_http_knock_job_t *job)
         worker->nfree++;
 
     } else {
-        ngx_http_knock_job_destroy(job);
+        ngx_free(job);
     }
 
     ngx_http_knock_worker_check_retired(worker);
@@ -415,19 +356,27 @@ ngx_http_knock_job_free_all(ngx_http_knock_worker_t *worker)
         q = ngx_queue_head(&worker->free);
         ngx_queue_remove(q);
 
-        ngx_http_knock_job_destroy(ngx_queue_data(q, ngx_http_knock_job_t,
-                                                  queue));
+        ngx_free(ngx_queue_data(q, ngx_http_knock_job_t, queue));
     }
 
     worker->nfree = 0;
+
+    ngx_http_knock_shards_free_all(worker);
 }
 
 
-static void
-ngx_http_knock_job_destroy(ngx_http_knock_job_t *job)
+void
+ngx_http_knock_job_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs)
 {
-    knock_arena_destroy(job->arena);
-    ngx_free(job);
+    ngx_http_knock_metrics_applied(job, statuses, runs);
+
+    if (job->request == NULL) {
+        ngx_http_knock_job_free(job);
+        return;
+    }
+
+    job->type->applied(job, statuses, runs);
 }
 
 
@@ -440,10 +389,9 @@ ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job)
     why = ngx_http_knock_redis_unfit(job->worker->redis);
 
     (void) knock_error_set(&err, KNOCK_E_UNAVAILABLE,
-                           "%s: %s, send it again",
-                           why ? why : "Redis is not there to apply this",
-                           job->begun ? "part of it may have been applied"
-                                      : "nothing is known to have changed");
+                           "%s: nothing is known to have changed, send it "
+                           "again",
+                           why ? why : "Redis is not there to apply this");
 
     ngx_http_knock_job_refuse(job, &err);
 }

@@ -373,6 +373,37 @@ ngx_http_knock_metrics_call(ngx_http_knock_worker_t *worker, uint64_t sent)
 }
 
 
+/*
+ * Statuses of Redis, or without data those that were expected: all went so.
+ * Its types are the job's, whose request may have gone.
+ */
+
+void
+ngx_http_knock_metrics_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs)
+{
+    size_t                     i, cell;
+    ngx_http_knock_metrics_t  *metrics;
+
+    metrics = &job->worker->metrics;
+
+    for (i = 0; i < job->nkinds; i++) {
+        cell = KNOCK_CELL_EVENTS + job->kinds[i];
+
+        if (statuses->data) {
+            cell = knock_metrics_event(job->kinds[i] / KNOCK_METRICS_OUTCOMES,
+                                       statuses->data[i]);
+        }
+
+        ngx_http_knock_metrics_add(metrics, cell, 1);
+    }
+
+    if (runs) {
+        ngx_http_knock_metrics_add(metrics, KNOCK_CELL_RUNS, runs);
+    }
+}
+
+
 void
 ngx_http_knock_metrics_answer(ngx_http_request_t *r, ngx_uint_t status)
 {
@@ -419,15 +450,13 @@ ngx_http_knock_metrics_refused(ngx_http_request_t *r, const knock_str_t *json)
 
 
 void
-ngx_http_knock_metrics_faults(ngx_http_knock_worker_t *worker,
-    const knock_faults_t *faults)
+ngx_http_knock_metrics_listed(ngx_http_knock_worker_t *worker,
+    const knock_str_t *list)
 {
-    size_t    i;
     uint64_t  errors[KNOCK_E_COUNT];
 
-    for (i = 0; i < KNOCK_E_COUNT; i++) {
-        errors[i] = faults->codes[i];
-    }
+    ngx_memzero(errors, sizeof(errors));
+    knock_metrics_listed(list, errors);
 
     ngx_http_knock_metrics_errors(&worker->metrics, errors);
 }

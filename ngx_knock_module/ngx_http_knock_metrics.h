@@ -19,7 +19,6 @@
 
 
 #include "ngx_http_knock_module.h"
-#include "knock_answer.h"
 #include "knock_metrics.h"
 
 
@@ -63,6 +62,13 @@ void ngx_http_knock_metrics_call(ngx_http_knock_worker_t *worker,
     uint64_t sent);
 
 /*
+ * Counts the events and the runs of a job that was applied; statuses, without
+ * data: those that were expected.
+ */
+void ngx_http_knock_metrics_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs);
+
+/*
  * Counts the answer that is about to be sent to a request of knock_webhook or
  * knock_api, by its status.
  */
@@ -73,9 +79,9 @@ void ngx_http_knock_metrics_answer(ngx_http_request_t *r,
 void ngx_http_knock_metrics_refused(ngx_http_request_t *r,
     const knock_str_t *json);
 
-/* counts what was wrong with parts of one that is not refused */
-void ngx_http_knock_metrics_faults(ngx_http_knock_worker_t *worker,
-    const knock_faults_t *faults);
+/* counts the entries of the "errors" of one that is not refused */
+void ngx_http_knock_metrics_listed(ngx_http_knock_worker_t *worker,
+    const knock_str_t *list);
 
 
 static ngx_inline void

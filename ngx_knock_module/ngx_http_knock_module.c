@@ -82,20 +82,6 @@ static ngx_command_t  ngx_http_knock_commands[] = {
       offsetof(ngx_http_knock_main_conf_t, event_log_length),
       &ngx_http_knock_positive_post },
 
-    { ngx_string("knock_event_log_size"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
-      NGX_HTTP_MAIN_CONF_OFFSET,
-      offsetof(ngx_http_knock_main_conf_t, event_log_size),
-      &ngx_http_knock_positive_post },
-
-    { ngx_string("knock_event_log_body"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
-      NGX_HTTP_MAIN_CONF_OFFSET,
-      offsetof(ngx_http_knock_main_conf_t, event_log_body),
-      NULL },
-
     { ngx_string("knock_catalogue_length"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
@@ -187,13 +173,6 @@ static ngx_command_t  ngx_http_knock_commands[] = {
       offsetof(ngx_http_knock_loc_conf_t, limits.max_depth),
       &ngx_http_knock_positive_post },
 
-    { ngx_string("knock_max_run_bytes"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
-      NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_knock_loc_conf_t, limits.max_run_bytes),
-      NULL },
-
       ngx_null_command
 };
 
@@ -273,8 +252,6 @@ ngx_http_knock_create_main_conf(ngx_conf_t *cf)
     conf->shards = NGX_CONF_UNSET_UINT;
     conf->dedupe_window = NGX_CONF_UNSET_MSEC;
     conf->event_log_length = NGX_CONF_UNSET_UINT;
-    conf->event_log_size = NGX_CONF_UNSET_SIZE;
-    conf->event_log_body = NGX_CONF_UNSET_SIZE;
     conf->catalogue_length = NGX_CONF_UNSET_UINT;
     conf->max_in_flight = NGX_CONF_UNSET_UINT;
 
@@ -294,8 +271,6 @@ ngx_http_knock_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(kmcf->shards, 1);
     ngx_conf_init_msec_value(kmcf->dedupe_window, 24 * 60 * 60 * 1000);
     ngx_conf_init_uint_value(kmcf->event_log_length, 1000);
-    ngx_conf_init_size_value(kmcf->event_log_size, 64 * 1024 * 1024);
-    ngx_conf_init_size_value(kmcf->event_log_body, 16 * 1024);
     ngx_conf_init_uint_value(kmcf->catalogue_length, 1000);
     ngx_conf_init_uint_value(kmcf->max_in_flight,
                              NGX_HTTP_KNOCK_MAX_IN_FLIGHT);
@@ -324,7 +299,6 @@ ngx_http_knock_create_loc_conf(ngx_conf_t *cf)
     conf->limits.max_batch = NGX_CONF_UNSET_SIZE;
     conf->limits.max_recipients = NGX_CONF_UNSET_SIZE;
     conf->limits.max_depth = NGX_CONF_UNSET_SIZE;
-    conf->limits.max_run_bytes = NGX_CONF_UNSET_SIZE;
 
     return conf;
 }
@@ -402,15 +376,9 @@ ngx_http_knock_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->limits.max_depth, prev->limits.max_depth,
                               KNOCK_MAX_DEPTH);
 
-    ngx_conf_merge_size_value(conf->limits.max_run_bytes,
-                              prev->limits.max_run_bytes,
-                              KNOCK_MAX_RUN_BYTES);
-
     /* runs that fill a connection's room could never be sent: 503 for ever */
 
-    if (kmcf->redis
-        && conf->limits.max_run_bytes > kmcf->redis->max_pending_bytes / 4 * 3)
-    {
+    if (kmcf->redis) {
         conf->limits.max_run_bytes = kmcf->redis->max_pending_bytes / 4 * 3;
     }
 

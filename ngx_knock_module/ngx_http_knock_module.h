@@ -18,7 +18,6 @@
 
 typedef struct ngx_http_knock_worker_s  ngx_http_knock_worker_t;
 typedef struct ngx_http_knock_job_s  ngx_http_knock_job_t;
-typedef struct ngx_http_knock_env_s  ngx_http_knock_env_t;
 
 
 typedef struct {
@@ -28,8 +27,6 @@ typedef struct {
     ngx_uint_t                    shards;           /* of an environment */
     ngx_msec_t                    dedupe_window;
     ngx_uint_t                    event_log_length;
-    size_t                        event_log_body;
-    size_t                        event_log_size;
     ngx_uint_t                    catalogue_length;
     ngx_uint_t                    max_in_flight;    /* requests of a worker */
     size_t                        max_body_bytes;   /* of all of these */

@@ -401,23 +401,15 @@ ngx_http_knock_redis_reply(ngx_http_knock_redis_node_t *node,
         }
     }
 
-    /*
-     * Replies that are on their way are waited for, then it is closed; nothing
-     * goes there any more, not what this reply's receiver sends next either.
-     */
-
-    if (error && error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT
-        && node->state == NGX_HTTP_KNOCK_REDIS_READY)
-    {
-        node->draining = 1;
-    }
-
     ngx_http_knock_redis_done(node, cmd, status, reply, &why);
 
-    if (error && error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT
-        && node->state == NGX_HTTP_KNOCK_REDIS_READY)
+    if (node->state == NGX_HTTP_KNOCK_REDIS_READY
+        && error && error->action == NGX_HTTP_KNOCK_REDIS_RECONNECT)
     {
+        /* replies that are on their way are waited for, then it is closed */
+
         ngx_http_knock_redis_why(node, "%V", &why);
+        node->draining = 1;
     }
 }
 

@@ -15,7 +15,7 @@ ngx_int_t
 ngx_http_knock_send_error(ngx_http_request_t *r, const knock_error_t *err)
 {
     ngx_int_t       rc;
-    knock_str_t     json;
+    knock_str_t     json, none = knock_null_string;
     knock_arena_t  *arena;
 
     arena = knock_arena_create(NGX_HTTP_KNOCK_ANSWER_ARENA);
@@ -25,7 +25,7 @@ ngx_http_knock_send_error(ngx_http_request_t *r, const knock_error_t *err)
 
     rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
 
-    if (knock_answer_refused(arena, err, NULL, &json) == KNOCK_OK) {
+    if (knock_answer_refused(arena, err, &none, &json) == KNOCK_OK) {
         rc = ngx_http_knock_send(r, knock_error_status(err->code), &json);
     }
 

@@ -5,34 +5,42 @@
 #include "knock_answer.h"
 
 
+/* samples that a worker keeps in a second, see docs/architecture.md */
+#define NGX_HTTP_KNOCK_SAMPLES  64
+
+
+/* an answer with an empty list of errors ends so */
+#define NGX_HTTP_KNOCK_NO_ERRORS  (sizeof("[]}\n") - 1)
+
+
 /* what a job of the webhook is about; in the request's pool */
 
 typedef struct {
-    knock_str_t      token;
-    knock_receive_t  in;
+    knock_str_t              token;
+    knock_str_t              signature;     /* len 0: none */
+    knock_str_t              body;
+    uint64_t                 received;      /* when that was there, in ms */
+    const knock_endpoint_t  *endpoint;      /* as found the last time */
 } ngx_http_knock_webhook_t;
 
 
 static void ngx_http_knock_webhook_body_handler(ngx_http_request_t *r);
 static ngx_http_knock_env_t *ngx_http_knock_webhook_find(
     ngx_http_knock_job_t *job, knock_error_t *err);
+static uint64_t ngx_http_knock_webhook_now(void);
 static void ngx_http_knock_webhook_unknown(ngx_http_knock_job_t *job,
     knock_error_t *err);
-static int ngx_http_knock_webhook_open(ngx_http_knock_job_t *job,
-    knock_arena_t *arena, const knock_json_t **first, size_t *n,
-    knock_error_t *err);
-static int ngx_http_knock_webhook_make(ngx_http_knock_job_t *job,
-    knock_round_t *round, knock_element_t *element, knock_task_t **task,
-    knock_error_t *err);
-static void ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job);
+static int ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
+    knock_parts_t *parts, knock_received_t *received, knock_error_t *err);
+static void ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs);
 static void ngx_http_knock_webhook_refused(ngx_http_knock_job_t *job,
     const knock_error_t *err);
 
 
 static ngx_http_knock_job_type_t  ngx_http_knock_webhook_type = {
     ngx_http_knock_webhook_find,
-    ngx_http_knock_webhook_open,
-    ngx_http_knock_webhook_make,
+    ngx_http_knock_webhook_receive,
     ngx_http_knock_webhook_applied,
     ngx_http_knock_webhook_refused
 };
@@ -103,14 +111,12 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
     }
 
     webhook->token = ngx_http_knock_str(&token);
-    webhook->in.limits = &klcf->limits;
-    webhook->in.signature_mode = klcf->batch_signature;
-    webhook->in.log = klcf->event_log;
-    webhook->in.body = ngx_http_knock_str(&body);
+    webhook->body = ngx_http_knock_str(&body);
+    webhook->received = ngx_http_knock_webhook_now();
 
     h = ngx_http_knock_header(r, "x-signature", sizeof("x-signature") - 1);
     if (h) {
-        webhook->in.signature = ngx_http_knock_str(&h->value);
+        webhook->signature = ngx_http_knock_str(&h->value);
     }
 
     job = ngx_http_knock_job_create(r, worker, &ngx_http_knock_webhook_type,
@@ -118,8 +124,6 @@ ngx_http_knock_webhook_body_handler(ngx_http_request_t *r)
     if (job == NULL) {
         goto failed;
     }
-
-    webhook->in.now = job->now;
 
     ngx_http_knock_job_hold(job, body.len);
 
@@ -137,6 +141,17 @@ failed:
     }
 
     ngx_http_knock_finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+}
+
+
+static uint64_t
+ngx_http_knock_webhook_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
 }
 
 
@@ -159,11 +174,10 @@ ngx_http_knock_webhook_find(ngx_http_knock_job_t *job, knock_error_t *err)
             continue;
         }
 
-        job->endpoint = knock_live_endpoint(env->live, &webhook->token,
-                                            webhook->in.now);
+        webhook->endpoint = knock_live_endpoint(env->live, &webhook->token,
+                                                webhook->received);
 
-        if (job->endpoint) {
-            webhook->in.endpoint = job->endpoint;
+        if (webhook->endpoint) {
             return env;
         }
     }
@@ -245,46 +259,82 @@ ngx_http_knock_webhook_unknown(ngx_http_knock_job_t *job, knock_error_t *err)
 
 
 static int
-ngx_http_knock_webhook_open(ngx_http_knock_job_t *job, knock_arena_t *arena,
-    const knock_json_t **first, size_t *n, knock_error_t *err)
+ngx_http_knock_webhook_receive(ngx_http_knock_job_t *job,
+    knock_parts_t *parts, knock_received_t *received, knock_error_t *err)
 {
-    ngx_http_knock_webhook_t  *webhook;
+    ngx_time_t                 *tp;
+    knock_receive_t             in;
+    ngx_http_knock_worker_t    *worker;
+    ngx_http_knock_webhook_t   *webhook;
+    ngx_http_knock_loc_conf_t  *klcf;
 
+    worker = job->worker;
     webhook = job->data;
+    klcf = ngx_http_get_module_loc_conf(job->request, ngx_http_knock_module);
 
-    return knock_receive(arena, &webhook->in, first, n, err);
-}
+    tp = ngx_timeofday();
 
+    if (worker->samples_sec != tp->sec) {
+        worker->samples_sec = tp->sec;
+        worker->samples = NGX_HTTP_KNOCK_SAMPLES;
+    }
 
-static int
-ngx_http_knock_webhook_make(ngx_http_knock_job_t *job, knock_round_t *round,
-    knock_element_t *element, knock_task_t **task, knock_error_t *err)
-{
-    ngx_http_knock_webhook_t  *webhook;
+    in.limits = &klcf->limits;
+    in.signature_mode = klcf->batch_signature;
+    in.log = klcf->event_log;
+    in.samples = &worker->samples;
+    in.now = ngx_http_knock_webhook_now();
+    in.received = webhook->received;
+    in.endpoint = webhook->endpoint;
+    in.signature = webhook->signature;
+    in.body = webhook->body;
 
-    webhook = job->data;
+    if (knock_receive(parts, &in, received, err) != KNOCK_OK) {
+        return KNOCK_ERROR;
+    }
 
-    return knock_receive_event(round, &webhook->in, element, task, err);
+    ngx_http_knock_job_kinds(job, parts, received);
+
+    return KNOCK_OK;
 }
 
 
 static void
-ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job)
+ngx_http_knock_webhook_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs)
 {
+    int                       rc;
     knock_str_t               json;
+    knock_error_t             err;
+    knock_applied_t           applied;
     ngx_http_knock_worker_t  *worker;
 
     worker = job->worker;
 
-    if (knock_answer_applied(worker->answer, &job->applied, job->faults, &json)
-        != KNOCK_OK)
-    {
+    applied.statuses = *statuses;
+    applied.runs = runs;
+    applied.indexes = job->received.indexes;
+    applied.errors = job->received.errors;
+
+    rc = knock_answer_applied(worker->answer, &applied, &json, &err);
+
+    if (rc == KNOCK_DECLINED) {
+        knock_arena_reset(worker->answer);
+        ngx_http_knock_job_refuse(job, &err);
+        return;
+    }
+
+    if (rc != KNOCK_OK) {
         /* it was applied: only the figures are lost */
         knock_str_set(&json, "{}\n");
     }
 
-    if (job->faults) {
-        ngx_http_knock_metrics_faults(worker, job->faults);
+    /* most list none */
+
+    if (json.len > NGX_HTTP_KNOCK_NO_ERRORS
+        && json.data[json.len - NGX_HTTP_KNOCK_NO_ERRORS] != '[')
+    {
+        ngx_http_knock_metrics_listed(worker, &json);
     }
 
     ngx_http_knock_job_finish(job, NGX_HTTP_OK, &json);
@@ -302,7 +352,7 @@ ngx_http_knock_webhook_refused(ngx_http_knock_job_t *job,
 
     worker = job->worker;
 
-    if (knock_answer_refused(worker->answer, err, job->faults, &json)
+    if (knock_answer_refused(worker->answer, err, &job->received.errors, &json)
         != KNOCK_OK)
     {
         knock_str_set(&json, "{\"error\":{\"code\":\"internal_error\","

@@ -1,5 +1,5 @@
 
-#include "ngx_http_knock_log.h"
+#include "ngx_http_knock_worker.h"
 #include "ngx_http_knock_send.h"
 
 
@@ -51,6 +51,7 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
     }
 
     ngx_queue_init(&worker->free);
+    ngx_queue_init(&worker->free_shards);
     ngx_queue_init(&worker->envs);
     ngx_queue_init(&worker->waiting);
     ngx_queue_init(&worker->refreshing);
@@ -58,10 +59,6 @@ ngx_http_knock_worker_get(ngx_http_knock_main_conf_t *kmcf)
     worker->flush.handler = ngx_http_knock_call_flush_handler;
     worker->flush.data = worker;
     worker->flush.log = cycle->log;
-
-    worker->log_timer.handler = ngx_http_knock_log_timer_handler;
-    worker->log_timer.data = worker;
-    worker->log_timer.log = cycle->log;
 
     worker->destroy.handler = ngx_http_knock_worker_destroy_handler;
     worker->destroy.data = worker;
@@ -111,12 +108,6 @@ ngx_http_knock_worker_check_retired(ngx_http_knock_worker_t *worker)
         return;
     }
 
-    ngx_http_knock_log_flush_all(worker);
-
-    if (worker->nlogs) {
-        return;
-    }
-
     /*
      * Not at once: the caller may be a handler of the client.  At a reload no
      * event is being handled, only the next ones are not waited for.
@@ -131,7 +122,7 @@ ngx_http_knock_worker_destroy_handler(ngx_event_t *ev)
 {
     ngx_http_knock_worker_t  *worker = ev->data;
 
-    if (worker->njobs == 0 && worker->ncalls == 0 && worker->nlogs == 0) {
+    if (worker->njobs == 0 && worker->ncalls == 0) {
         ngx_http_knock_worker_destroy(worker->conf);
     }
 }
@@ -163,10 +154,6 @@ ngx_http_knock_worker_destroy(ngx_http_knock_main_conf_t *kmcf)
 
     if (worker->destroy.posted) {
         ngx_delete_posted_event(&worker->destroy);
-    }
-
-    if (worker->log_timer.timer_set) {
-        ngx_del_timer(&worker->log_timer);
     }
 
     ngx_http_knock_env_destroy_all(worker);

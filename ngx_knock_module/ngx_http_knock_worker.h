@@ -4,18 +4,17 @@
  * each environment, and the requests that wait for one or the other.
  *
  * A job is one request's way through: it is processed as soon as its body is
- * there, in rounds.  A round takes the next events that are not done; what
- * they do joins the calls that are collected for the places of their
- * environment, which go out at the end of the turn of the event loop; with the
- * last reply the round ends.  What Redis wants to have again, and what there
- * was no room for, is for the next round; the last one answers the request.
+ * there; what it does joins the call being collected for its environment,
+ * which goes out at the end of the turn of the event loop; the reply answers
+ * it.  Where the environment is split into shards, it has a part for each that
+ * it touches, in as many calls, and when all have been applied one for home.
  * Where the cached configuration is not enough to go by (an unknown token, a
  * refusal that a newer setting might have lifted, a call that came back stale)
  * the job waits for a refresh that begins after it has come, and is processed
  * anew.
  *
  * A job lives outside its request's pool: the request may go at any time, the
- * round that is under way is then completed all the same.
+ * call that the job is part of is then completed all the same.
  */
 
 #ifndef _NGX_HTTP_KNOCK_WORKER_H_INCLUDED_
@@ -23,14 +22,14 @@
 
 
 #include "ngx_http_knock_metrics.h"
-#include "knock_answer.h"
 #include "knock_apply.h"
 #include "knock_receive.h"
 
 
 typedef struct ngx_http_knock_config_s  ngx_http_knock_config_t;
+typedef struct ngx_http_knock_env_s     ngx_http_knock_env_t;
 typedef struct ngx_http_knock_group_s   ngx_http_knock_group_t;
-typedef struct ngx_http_knock_call_s    ngx_http_knock_call_t;
+typedef struct ngx_http_knock_shards_s  ngx_http_knock_shards_t;
 
 
 typedef enum {
@@ -40,11 +39,11 @@ typedef enum {
 } ngx_http_knock_state_e;
 
 
-/* what becomes of a round's calls; of several the last one here counts */
+/* what becomes of a job's parts; of several the last one here counts */
 
 typedef enum {
     NGX_HTTP_KNOCK_DONE = 0,
-    NGX_HTTP_KNOCK_AGAIN,       /* alone */
+    NGX_HTTP_KNOCK_AGAIN,       /* with what Redis said, or alone */
     NGX_HTTP_KNOCK_STALE,       /* under a newer configuration */
     NGX_HTTP_KNOCK_GUARDED,     /* If-Match does not match */
     NGX_HTTP_KNOCK_UNAVAILABLE,
@@ -63,92 +62,89 @@ typedef struct {
     ngx_http_knock_env_t   *(*find)(ngx_http_knock_job_t *job,
                                     knock_error_t *err);
 
-    /*
-     * Finds the elements of the job: see knock_receive(); the arena is that of
-     * their JSON.
-     */
-    int                     (*open)(ngx_http_knock_job_t *job,
-                                    knock_arena_t *arena,
-                                    const knock_json_t **first, size_t *n,
-                                    knock_error_t *err);
-
-    /* makes what an element does, in the manner of knock_receive_event() */
-    int                     (*make)(ngx_http_knock_job_t *job,
-                                    knock_round_t *round,
-                                    knock_element_t *element,
-                                    knock_task_t **task, knock_error_t *err);
+    /* makes the job's parts, in the manner of knock_receive() */
+    int                     (*receive)(ngx_http_knock_job_t *job,
+                                       knock_parts_t *parts,
+                                       knock_received_t *received,
+                                       knock_error_t *err);
 
     /*
      * Answer the request and free the job, by ngx_http_knock_job_finish() or
-     * ngx_http_knock_job_free(): with job->applied, or with an error.
+     * ngx_http_knock_job_free(): with what was applied, or with an error.
      */
-    void                    (*applied)(ngx_http_knock_job_t *job);
+    void                    (*applied)(ngx_http_knock_job_t *job,
+                                       const knock_str_t *statuses,
+                                       uint64_t runs);
     void                    (*refused)(ngx_http_knock_job_t *job,
                                        const knock_error_t *err);
 } ngx_http_knock_job_type_t;
 
 
-/* what a round does at one place, in the call of that place */
+/* a job's part at one place, in the call of that place */
 
 typedef struct {
     ngx_queue_t                 queue;
     ngx_http_knock_job_t       *job;
     ngx_http_knock_group_t     *group;
-    knock_unit_t               *units;          /* in order */
-    knock_unit_t              **last;
-    unsigned                    marked:1;       /* each unit has a mark */
+    knock_str_t                 statuses;       /* as expected, in the */
+    uint64_t                    runs;           /* request's pool */
     unsigned                    collected:1;    /* not yet sent */
 } ngx_http_knock_part_t;
 
 
+/* events of a job whose kinds need no memory of their own */
+#define NGX_HTTP_KNOCK_FEW  8
+
+
 struct ngx_http_knock_job_s {
     ngx_queue_t                 queue;
-    knock_arena_t              *arena;      /* of a round; stays with the job */
-
-    /* from here on a new job is zeroed */
-
     ngx_http_knock_job_type_t  *type;
     ngx_http_knock_state_e      state;
     ngx_http_knock_worker_t    *worker;
 
     ngx_http_request_t         *request;    /* NULL: it has gone */
     ngx_http_cleanup_pt        *cleanup;    /* of the request, for this job */
-    void                       *data;       /* in the request's pool */
-    size_t                      body_bytes;
+    void                       *data;       /* in the request's pool, */
+    knock_received_t            received;   /* as what this points to */
+    knock_need_t               *need;       /* and this; NULL: none */
 
-    ngx_http_knock_env_t       *env;
-    ngx_http_knock_config_t    *config;     /* that it goes by */
-    const knock_endpoint_t     *endpoint;   /* of this; NULL: nothing is
-                                               counted and logged */
-    uint64_t                    now;        /* ms, when it came */
-
-    knock_arena_t              *kept;       /* of what outlives a round */
-    knock_flood_t               flood;
-    knock_arena_t              *json;       /* of the elements' JSON; NULL: it
-                                               goes with the first round */
-    knock_element_t            *elements;   /* NULL: not opened yet */
-    knock_element_t             one;        /* where there is one */
-    size_t                      nelements;
-    size_t                      first;      /* that is not done */
-
-    knock_task_t               *tasks;      /* of the round */
-    ngx_http_knock_part_t     **parts;      /* by place, NULL: none there */
-    ngx_http_knock_part_t      *part;       /* where there is one place */
+    ngx_http_knock_part_t       part;       /* where there is one place */
+    ngx_http_knock_shards_t    *shards;     /* where there are several */
     ngx_uint_t                  pending;    /* parts to come back */
     ngx_http_knock_result_e     result;     /* of those that came */
     const char                 *why;        /* of a broken one */
 
-    knock_applied_t             applied;    /* as far as it is done */
-    knock_faults_t             *faults;     /* NULL: none */
+    size_t                      body_bytes;
+    u_char                     *kinds;      /* of the events, for metrics: the
+                                               cell of what is expected */
+    size_t                      nkinds;
+    u_char                      few[NGX_HTTP_KNOCK_FEW];
 
-    ngx_uint_t                  tries;      /* rounds that did nothing */
-    unsigned                    held:1;     /* it is counted in */
+    ngx_uint_t                  tries;
+    unsigned                    held:1;         /* is counted in */
     unsigned                    confirmed:1;    /* by a refresh begun since */
-    unsigned                    alone:1;    /* shares no call */
-    unsigned                    begun:1;    /* some of it is done */
-    unsigned                    pinned:1;   /* goes on by what it began with */
-    unsigned                    unread:1;   /* JSON of the elements has gone */
-    unsigned                    lost:1;     /* Redis refused an event */
+    unsigned                    alone:1;        /* shares no call */
+    unsigned                    begun:1;        /* applied at a place: goes on
+                                                   by the same configuration */
+};
+
+
+/*
+ * Of a job in several places: what a try makes, and what all tries have come
+ * to.  A part that has been applied stays so, and is not made again.
+ */
+
+struct ngx_http_knock_shards_s {
+    ngx_queue_t                 queue;          /* of the free ones */
+    knock_arena_t              *arena;          /* of the last try */
+    knock_parts_t               parts;
+    ngx_http_knock_part_t      *links;          /* of each place */
+    knock_outcome_t            *outcomes;       /* of each, in the request's */
+    knock_need_t              **needs;          /* pool, as these */
+    knock_str_t                *orders;
+    ngx_http_knock_env_t       *env;
+    ngx_http_knock_config_t    *config;         /* that the last try went by */
+    ngx_uint_t                  nplaces;        /* home is the last one */
 };
 
 
@@ -165,23 +161,20 @@ struct ngx_http_knock_config_s {
 
 
 /*
- * What is collected for one place of an environment, of which there are two
- * groups each: what is in the second one goes by what it began with, and is
- * applied whatever has changed meanwhile.
+ * What is collected for one place of an environment.  Of several there are two
+ * groups each: what is in the second one has been applied at another place,
+ * and is so here too, whatever has changed meanwhile.
  */
 
 struct ngx_http_knock_group_s {
     ngx_http_knock_env_t     *env;
     size_t                    place;
     knock_arena_t            *arena;
-    knock_arena_t            *spare;            /* for the next call, or NULL */
     knock_apply_t             apply;
     ngx_queue_t               parts;            /* ngx_http_knock_part_t */
     ngx_uint_t                ncalls;           /* under way */
-    ngx_http_knock_call_t    *sent;             /* the last one of them, if */
-    ngx_uint_t                mistakes;         /* its values may stand */
     unsigned                  collecting:1;
-    unsigned                  pinned:1;         /* the second one */
+    unsigned                  begun:1;          /* the second one */
 
     /*
      * A version of the configuration that a shard had, and not the worker;
@@ -204,10 +197,8 @@ struct ngx_http_knock_env_s {
     unsigned                  asked:1;      /* a reply is awaited */
     unsigned                  listed:1;     /* in the list last read */
 
-    ngx_queue_t               journals;     /* of its endpoints */
-    ngx_uint_t                nlogs;        /* that are being written */
-
-    ngx_http_knock_group_t   *groups;       /* of each place, then again */
+    ngx_http_knock_group_t   *groups;       /* of each place */
+    ngx_uint_t                ngroups;
     ngx_uint_t                nplaces;
 };
 
@@ -259,30 +250,24 @@ struct ngx_http_knock_worker_s {
 
     ngx_queue_t                  free;          /* jobs, to be used again */
     ngx_uint_t                   nfree;
+    ngx_queue_t                  free_shards;   /* as jobs */
+    ngx_uint_t                   nfree_shards;
     knock_arena_t               *answer;        /* the one being made */
 
     ngx_uint_t                   njobs;         /* requests in flight */
     size_t                       body_bytes;    /* of theirs */
     ngx_uint_t                   ncalls;        /* commands under way */
 
-    ngx_uint_t                   samples;       /* left in this second */
-    time_t                       samples_sec;
-
-    ngx_event_t                  log_timer;     /* writes the journals */
-    size_t                       log_bytes;     /* that they hold */
-    ngx_uint_t                   nlogs;         /* that are being written */
-
     uint64_t                     token;         /* random, and */
     ngx_uint_t                   calls;         /* a count: no other call of
                                                    any worker has both */
 
+    unsigned                     samples;       /* left in this second */
+    time_t                       samples_sec;
+
     ngx_http_knock_metrics_t     metrics;
     ngx_http_knock_complaint_t   complaints[NGX_HTTP_KNOCK_COMPLAINTS];
 };
-
-
-/* the first block of a call's arena */
-#define NGX_HTTP_KNOCK_GROUP_ARENA  (16 * 1024)
 
 
 /*
@@ -336,12 +321,20 @@ void ngx_http_knock_env_destroy_all(ngx_http_knock_worker_t *worker);
 
 
 /*
- * ngx_http_knock_apply.c: makes the next round of a job and adds it to the
- * calls of its environment (starting them) to be sent at the end of this turn.
- * NGX_OK; NGX_DONE: there is nothing left to do; NGX_DECLINED with *err filled
- * in: the job is to be refused with it; NGX_ERROR: no memory.
+ * ngx_http_knock_apply.c: adds what a job does to the calls of an environment
+ * (starting them) to be sent at the end of this turn.
+ * NGX_OK; NGX_DECLINED with *err filled in: the job is to be refused with it;
+ * NGX_ERROR: no memory.
  */
-ngx_int_t ngx_http_knock_apply(ngx_http_knock_job_t *job, knock_error_t *err);
+ngx_int_t ngx_http_knock_apply(ngx_http_knock_job_t *job,
+    ngx_http_knock_env_t *env, knock_error_t *err);
+
+/* of a job in several places: where its parts are collected, by place */
+ngx_http_knock_group_t *ngx_http_knock_apply_groups(ngx_http_knock_job_t *job);
+
+/* puts a part that was added to a place's call into its queue */
+void ngx_http_knock_apply_join(ngx_http_knock_job_t *job,
+    ngx_http_knock_part_t *part, ngx_http_knock_group_t *group);
 
 /* has a call that was begun sent, or thrown away, at the end of the turn */
 void ngx_http_knock_apply_collect(ngx_http_knock_group_t *group);
@@ -353,36 +346,36 @@ void ngx_http_knock_apply_collect(ngx_http_knock_group_t *group);
 void ngx_http_knock_call_flush(ngx_http_knock_group_t *group);
 void ngx_http_knock_call_flush_env(ngx_http_knock_env_t *env);
 
-#define NGX_HTTP_KNOCK_STRANGE                                               \
-    "Redis answered what knock_apply does not: another library is loaded "   \
-    "there"
-
-/* the values of objects in the last call that is under way, or NULL */
-const knock_map_t *ngx_http_knock_call_values(ngx_http_knock_group_t *group);
-
 /* the handler of worker->flush: sends what has been collected for all */
 void ngx_http_knock_call_flush_handler(ngx_event_t *ev);
 
 /*
- * ngx_http_knock_settle.c: takes what knock_apply says of the parts in the
- * queue; `mistaken` is set if objects were merged into what is not stored.
- * NGX_OK, or NGX_ERROR: it is nothing that knock_apply says.
+ * ngx_http_knock_settle.c: takes what came of a job's part; with the last one
+ * the job goes on or is answered.  `unit` is what knock_apply answered for it,
+ * or NULL: all is as expected.
  */
-ngx_int_t ngx_http_knock_settle_reply(ngx_queue_t *parts, redisReply *reply,
-    ngx_uint_t *mistaken);
-
-/*
- * A part has come back; with the last one the round ends, and the job goes on
- * or is answered.
- */
+void ngx_http_knock_settle_reply(ngx_http_knock_part_t *part,
+    redisReply *unit);
 void ngx_http_knock_settle(ngx_http_knock_part_t *part,
     ngx_http_knock_result_e result, const char *why);
 
-/* ends a round whose parts have all come back */
+/* the same for a part that Redis answers in a strange way, which is logged */
+void ngx_http_knock_settle_broken(ngx_http_knock_part_t *part,
+    const char *why);
+
+#define NGX_HTTP_KNOCK_STRANGE                                               \
+    "Redis answered what knock_apply does not: another library is loaded "   \
+    "there"
+
+/* goes on with a job whose parts have all come back */
 void ngx_http_knock_settle_job(ngx_http_knock_job_t *job);
 
-/* answers a job with nothing left to do: refused if none of it was any good */
-void ngx_http_knock_settle_done(ngx_http_knock_job_t *job);
+/* ngx_http_knock_shards.c: of a job in several places.  NULL: no memory */
+ngx_http_knock_shards_t *ngx_http_knock_shards_create(
+    ngx_http_knock_worker_t *worker, ngx_uint_t nplaces);
+void ngx_http_knock_shards_free(ngx_http_knock_worker_t *worker,
+    ngx_http_knock_shards_t *shards);
+void ngx_http_knock_shards_free_all(ngx_http_knock_worker_t *worker);
 
 /*
  * ngx_http_knock_job.c: a job for a request, which is answered by it.  NULL:
@@ -398,10 +391,15 @@ ngx_http_knock_job_t *ngx_http_knock_job_create(ngx_http_request_t *r,
  */
 void ngx_http_knock_job_process(ngx_http_knock_job_t *job);
 
+/* the same for one that has begun, in its environment */
+void ngx_http_knock_job_continue(ngx_http_knock_job_t *job);
+
 /*
- * Answers the job's request, if it is still there, with an error, and frees
- * the job, which is in no queue.
+ * Answer the job's request, if it is still there, and free the job: with what
+ * was applied, or with an error.  The job is in no queue.
  */
+void ngx_http_knock_job_applied(ngx_http_knock_job_t *job,
+    const knock_str_t *statuses, uint64_t runs);
 void ngx_http_knock_job_refuse(ngx_http_knock_job_t *job,
     const knock_error_t *err);
 
@@ -411,15 +409,19 @@ void ngx_http_knock_job_unavailable(ngx_http_knock_job_t *job);
 /* the same for one that there is no memory for, which is logged */
 void ngx_http_knock_job_memory(ngx_http_knock_job_t *job);
 
-/* the arena of what outlives a round; NULL: no memory */
-knock_arena_t *ngx_http_knock_job_kept(ngx_http_knock_job_t *job);
+/*
+ * Copies a string into the pool of the job's request, which is there; an empty
+ * one has data too.  NGX_OK, or NGX_ERROR: no memory, and dst is empty.
+ */
+ngx_int_t ngx_http_knock_job_keep(ngx_http_knock_job_t *job,
+    const knock_str_t *src, knock_str_t *dst);
 
-/* begins anew: nothing of the job has been applied */
-void ngx_http_knock_job_reset(ngx_http_knock_job_t *job);
-
-/* adds to what is wrong with the job's elements; without memory it is lost */
-void ngx_http_knock_job_fault(ngx_http_knock_job_t *job, size_t index,
-    const knock_str_t *action, const knock_error_t *err);
+/*
+ * Remembers of which kinds the events of a job are, and which outcomes are
+ * expected, for when it has been applied; without memory they go uncounted.
+ */
+void ngx_http_knock_job_kinds(ngx_http_knock_job_t *job,
+    const knock_parts_t *parts, const knock_received_t *received);
 
 /*
  * Whether a request, with the body that it announces, may be begun.  NGX_OK;

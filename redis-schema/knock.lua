@@ -23,11 +23,10 @@
 
 local VERSION = 5
 
--- the oldest caller whose arguments can be read by knock_apply, by what reads
--- and tests runs, and by what reads the log
-local APPLY_SINCE = 5
+-- the oldest caller whose arguments can be read by knock_apply, and by what
+-- reads and tests runs
+local APPLY_SINCE = 3
 local RUNS_SINCE = 4
-local LOG_SINCE = 5
 
 -- unpack() is bounded by Lua's C stack
 local CHUNK = 4000
@@ -36,8 +35,15 @@ local CHUNK = 4000
 local PAGE_BYTES = 1024 * 1024
 local PAGE_LENGTH = 1000
 
--- as much of a log is looked through for one page of it
-local LOG_BYTES = 256 * 1024
+-- entries of a log that are looked through for one page of a filtered log
+local LOG_SCAN = 5000
+local LOG_STEP = 250
+
+-- the fixed keys of knock_apply
+local K_VERSION, K_RUNS, K_SEEN, K_LARGE, K_FIRST = 1, 2, 3, 5, 6
+
+-- its arguments with a place of their own
+local A_TOKEN, A_PLAN, A_NUMBERS, A_MARKS = 6, 7, 8, 9
 
 -- An entity may hold MAX_BYTES.  To measure one costs a read of it all, so
 -- only those that may be near are measured: members of the set of large ones
@@ -599,8 +605,8 @@ end
 -- ---------------------------------------------------------------------------
 -- endpoints: fields SOURCE/NAME of one hash
 --
--- token, created_at, enabled, identify_enabled, identify_order,
--- idempotency_enabled, signing_secret, and `revision`, which counts the changes, so that the ETag
+-- token, created_at, enabled, identify_enabled, idempotency_enabled,
+-- signing_secret, and `revision`, which counts the changes, so that the ETag
 -- tells of a new secret and not of what it is.  A token and a secret may have
 -- one predecessor each, `previous_NAME`, which counts until the time in
 -- `previous_NAME_valid_until`, in ms.
@@ -609,7 +615,6 @@ end
 local SETTINGS = {
     enabled = true,
     identify_enabled = true,
-    identify_order = true,
     idempotency_enabled = true,
     signing_secret = true,
     previous_signing_secret = true,
@@ -699,7 +704,7 @@ local function endpoint_text(hash, catalogue, source, environment, url_prefix)
     local names = { 'token', 'enabled', 'identify_enabled',
                     'idempotency_enabled', 'signing_secret', 'revision',
                     'previous_signing_secret_valid_until',
-                    'previous_token_valid_until', 'identify_order' }
+                    'previous_token_valid_until' }
     local fields = {}
 
     for i, name in ipairs(names) do
@@ -708,7 +713,7 @@ local function endpoint_text(hash, catalogue, source, environment, url_prefix)
 
     local values = redis.call('HMGET', hash, unpack(fields))
     local token, enabled, identify, idempotency, secret, revision,
-          secret_until, token_until, order = unpack(values)
+          secret_until, token_until = unpack(values)
 
     if not token or token == '' then
         return nil
@@ -720,7 +725,6 @@ local function endpoint_text(hash, catalogue, source, environment, url_prefix)
         .. ',"url":' .. quote(url_prefix .. token)
         .. ',"enabled":' .. bool(enabled ~= '0')
         .. ',"identify_enabled":' .. bool(identify and identify ~= '0')
-        .. ',"identify_order":' .. quote(order or 'timestamp')
         .. ',"idempotency_enabled":' .. bool(idempotency ~= '0')
         .. ',"signing_secret_set":' .. bool(secret and secret ~= '')
         .. '}'
@@ -861,7 +865,7 @@ local function endpoint_rotate(keys, args)
 end
 
 
--- KEYS: version, endpoints, catalogue, catalogue_info, log, log_sizes
+-- KEYS: version, endpoints, catalogue, catalogue_info, log
 -- ARGV: library version, source
 -- Takes out an endpoint with all that it has received.  Answers 204.
 
@@ -875,7 +879,7 @@ local function endpoint_delete(keys, args)
         end
     end
 
-    redis.call('UNLINK', unpack(keys, 3))
+    redis.call('UNLINK', keys[3], keys[4], keys[5])
 
     if #fields > 0 then
         redis.call('HDEL', keys[2], unpack(fields))
@@ -887,7 +891,7 @@ end
 
 
 -- ---------------------------------------------------------------------------
--- event catalogue and event log, which workers fill by knock_record
+-- event catalogue and event log, which knock_apply fills
 -- ---------------------------------------------------------------------------
 
 -- KEYS: catalogue, catalogue_info
@@ -947,179 +951,54 @@ local function catalogue_delete(keys, args)
 end
 
 
--- A catalogue is two keys: a sorted set, event key -> time last seen, and a
--- hash with fields c<event key> count, f<event key> first seen, s<event key>
--- sample, and `evicted`.  Over its length the one unseen for longest goes.
-
-local function catalogue_trim(set, info, length)
-    local over = redis.call('ZCARD', set) - length
-
-    if over <= 0 then
-        return
-    end
-
-    local gone = redis.call('ZPOPMIN', set, over)
-
-    for i = 1, #gone, 2 do
-        redis.call('HDEL', info, 'c' .. gone[i], 'f' .. gone[i],
-                   's' .. gone[i])
-    end
-
-    redis.call('HINCRBY', info, 'evicted', over)
-end
-
-
-local function catalogue_count(set, info, event, n, seen, sample)
-    if redis.call('ZADD', set, 'GT', seen, event) == 1 then
-        redis.call('HSET', info, 'f' .. event, seen)
-    end
-
-    redis.call('HINCRBY', info, 'c' .. event, n)
-
-    if sample ~= '' then
-        redis.call('HSET', info, 's' .. event, sample)
-    end
-end
-
-
--- A log is a stream of blocks, each with `n` entries in one text, and a list of
--- what they hold, 'ENTRIES BYTES' a block.  The oldest blocks go, as long as
--- the others have enough entries, or all have too many bytes.  `info`, the
--- catalogue's, has the sums, and how many entries there ever were.
-
-local function block_size(sizes, index)
-    return string.match(redis.call('LINDEX', sizes, index) or '',
-                        '^(%d+) (%d+)$')
-end
-
-
--- The entries and bytes of a log before `new` blocks came, and how many entries
--- there ever were.  Where its keys are out of step, as one of them has been
--- deleted, they go on with the blocks that all of them have, and the sums are
--- counted anew.
-
-local function log_sums(log, sizes, info, new)
-    local sums = redis.call('HMGET', info, 'entries', 'bytes', 'logged')
-    local blocks = math.max(0, redis.call('XLEN', log) - new)
-    local listed = redis.call('LLEN', sizes)
-    local entries, bytes = tonumber(sums[1] or nil), tonumber(sums[2] or nil)
-    local logged = tonumber(sums[3] or nil) or 0
-
-    if entries and bytes and blocks == listed then
-        return entries, bytes, logged
-    end
-
-    blocks = math.min(blocks, listed)
-    redis.call('LTRIM', sizes, listed - blocks, -1)
-    entries, bytes = 0, 0
-
-    for i = 0, blocks - 1 do
-        local n, size = block_size(sizes, i)
-
-        entries, bytes = entries + (n or 0), bytes + (size or 0)
-    end
-
-    return entries, bytes, logged
-end
-
-
-local function log_append(log, sizes, info, args, blocks)
-    local entries, bytes, logged = log_sums(log, sizes, info, blocks)
-    local length, most = tonumber(args[3]), tonumber(args[4])
-
-    for i = 7, 6 + 2 * blocks, 2 do
-        local n, size = args[i], args[i + 1]
-
-        redis.call('RPUSH', sizes, n .. ' ' .. size)
-
-        entries, bytes, logged = entries + n, bytes + size, logged + n
-    end
-
-    local left = redis.call('LLEN', sizes)
-
-    while left > 1 do
-        local n, size = block_size(sizes, 0)
-
-        if n and entries - n < length and bytes <= most then
-            break
-        end
-
-        redis.call('LPOP', sizes)
-        entries, bytes, left = entries - (n or 0), bytes - (size or 0), left - 1
-    end
-
-    redis.call('XTRIM', log, 'MAXLEN', left)
-    redis.call('HSET', info, 'entries', ms_string(entries),
-               'bytes', ms_string(bytes), 'logged', ms_string(logged))
-end
-
-
--- KEYS: endpoints, log, log_sizes, catalogue, catalogue_info
--- ARGV: library version, source; entries, bytes, events that are kept; the
---       number of blocks, then of each its entries and its bytes; then of each
---       event key the key, how many events came, when the last one did (ms),
---       and a sample or ''
--- Writes what there is to be looked at of events that have been applied.  The
--- blocks are in the log already: XADD put them there, in the same transaction,
--- as bytes that come through Lua are dear.  Of an endpoint that has been deleted
--- since nothing is left behind.
-
-local function record(keys, args)
-    local endpoints, log, sizes, set, info = unpack(keys)
-    local blocks = tonumber(args[6])
-
-    if redis.call('HEXISTS', endpoints, args[2] .. '/token') == 0 then
-        redis.call('UNLINK', log, sizes, set, info)
-
-        return redis.status_reply('GONE')
-    end
-
-    -- what has a wrong type fails here, before anything is written
-
-    redis.call('ZCARD', set)
-    redis.call('HLEN', info)
-
-    if blocks > 0 then
-        log_append(log, sizes, info, args, blocks)
-    end
-
-    for i = 7 + 2 * blocks, #args, 4 do
-        catalogue_count(set, info, unpack(args, i, i + 3))
-    end
-
-    catalogue_trim(set, info, tonumber(args[5]))
-
-    return redis.status_reply('OK')
-end
-
-
 -- KEYS: log
--- ARGV: library version, the id of the block to begin with ('' for the newest)
--- Gives { next or '', then id and text of each block }, newest first, as many
--- as hold LOG_BYTES; `next` is the id of a block that may come behind them.
+-- ARGV: library version, limit, cursor (the id of an entry, those before it
+--       are meant), the statuses that are asked for, 'pi' or such, or ''
+-- Gives { cursor or '', then id, status, verdicts and document of each entry }
+-- newest first.  Of a filtered log a page may have fewer entries than there
+-- are, or none, and still a cursor.
 
 local function log_page(keys, args)
-    local from = args[2] == '' and '+' or args[2]
-    local page, bytes = { '' }, 0
+    local limit, cursor, statuses = page_length(args[2]), args[3], args[4]
+    local page, n, scanned, bytes = { '' }, 0, 0, 0
+
+    if cursor ~= '' and not string.find(cursor, '^%d+%-%d+$') then
+        return bad_cursor(cursor)
+    end
 
     while true do
-        local found = redis.call('XREVRANGE', keys[1], from, '-', 'COUNT', 4)
+        local found = redis.call('XREVRANGE', keys[1],
+                                 cursor == '' and '+' or '(' .. cursor, '-',
+                                 'COUNT', LOG_STEP)
 
         for _, entry in ipairs(found) do
-            if bytes >= LOG_BYTES then
-                page[1] = entry[1]
+            local id, fields = entry[1], {}
+
+            if n == limit or scanned >= LOG_SCAN or bytes >= PAGE_BYTES then
+                page[1] = cursor
                 return page
             end
 
-            local block = entry[2][4] or ''
+            for i = 1, #entry[2], 2 do
+                fields[entry[2][i]] = entry[2][i + 1]
+            end
 
-            page[#page + 1] = entry[1]
-            page[#page + 1] = block
-            bytes = bytes + #block
-            from = '(' .. entry[1]
+            local s, v, d = fields.s or '', fields.v or '', fields.d or ''
+
+            if statuses == '' or string.find(statuses, s, 1, true) then
+                page[#page + 1] = id
+                page[#page + 1] = s
+                page[#page + 1] = v
+                page[#page + 1] = d
+                n = n + 1
+                bytes = bytes + #v + #d
+            end
+
+            scanned = scanned + 1
+            cursor = id
         end
 
-        if #found < 4 then
+        if #found < LOG_STEP then
             return page
         end
     end
@@ -2021,23 +1900,28 @@ end
 -- ---------------------------------------------------------------------------
 -- apply: the events of one or more requests
 --
--- KEYS: version, runs, seen:0, seen:1, large; then those entities of which the
---       call asks whether they exist before it brings them (recipients and
---       actors by id alone); then the others that it upserts
--- ARGV: library version, configuration version ("V"; "+V X" at a shard: it
---       follows the environment to V, from X in any case; "=V": the events have
---       been applied under V in another shard), dedupe window in ms, token or
---       '', plan, details, then columns of strings:
+-- KEYS: version, runs, seen:0, seen:1, large, then catalogue, log and entity
+--       keys, which the numbers name by their index; of a shard or, with the
+--       events as a whole, of the environment, which are one if there is but
+--       one shard
+-- ARGV: library version, configuration version ("+V X" at a shard: it follows
+--       the environment to V, from X in any case; "=V": whatever it is, these
+--       events have been applied under V elsewhere), dedupe window in ms, log
+--       length, catalogue length, token or '', plan, numbers, then the
+--       columns, each the strings of one kind in the order of the events:
 --
---   marks    '', then the marks of the events that have one
---   packs    the fields of each op, name and value in turn, as strings in
---            MessagePack one behind the other, 1000 fields at most in a pack.
---            Objects have a pack of their own, the last one.  The value of an
---            object that another op of the event overwrites, or that is too
---            large, is the length of its text
+--   marks    '', then the mark of each event that has one
+--   packs    for each op its fields, name and value in turn, as strings in
+--            MessagePack one behind the other; of an op with more than 1000
+--            fields there are several.  Of an object that another op of the
+--            unit overwrites, or that is too large, the value is the length
+--            of its text
 --   runs     the documents of the runs, unless there is a token
---   texts    what was answered before of the events that are sent again, and
---            the ETag of the guard
+--   logs     of each event that is logged its status and verdicts as they
+--            are to be expected (or, of an event without actions, as shards
+--            have told them), and its document
+--   counts   of each event key of a catalogue the key, and a sample or ''
+--   texts    of each unit that says so its verdicts and bases, or its ETag
 --
 -- With a token the runs stand at the tail of their list already, with the token
 -- behind them: RPUSH put them there, the command before this one in the same
@@ -2045,74 +1929,55 @@ end
 -- one takes all of them off if the token is still there then, so that a call
 -- that fails, or cannot be made, leaves nothing behind.
 --
--- An event is applied whole or not at all, whatever becomes of the others.
--- The plan is enough where all is as the caller expects: each event new, each
--- recipient known, no object to be merged.  The details are looked at only
--- where something is not; what is unusual costs what it adds, and its
--- neighbours nothing.  Both are integers, big-endian, of a fixed number of
--- bytes, so that each is found without reading the others; events, runs and
--- actors are counted from 1, keys are indexes in KEYS.
+-- What the call does stands in it twice.  The plan is short, binary (numbers
+-- of 32 bits, big-endian, unless something else is said) and enough for the
+-- usual call, in which every event is new and every recipient known:
 --
---   plan     head, 4 bytes each: numbers of the entities to ask for, of marks,
---            of those among them that are remembered (the others, of events
---            that failed, are only looked up), of packs, runs and events; the
---            guard's key or 0; the numbers of twins and of actors
---            ops, 10 bytes each, in order of the events: key (3), event (2),
---            four times the number of packs (2; and 2 more: the last pack has
---            objects; and 1 more: only the recipient falls if the op is
---            refused, else the event does), 0 or the index of the op among the
---            heavy ones (3).  If one op of an event is heavy, all of them are
---   details  event of each mark (2)
---            twins: event (2), and an earlier event that has the same mark (2)
---            first run of each event, and of one behind the last (3)
---            request of each event, counted (2)
---            recipient's key of each run (3)
---            actors: event (2) and key (3) of each that is to be asked for
---            heavy ops: bytes that the call brings to the entity (4), 1 if the
---            event is sent again (1) and, at the first op of such an event, the
---            index of its first text (3)
+--   1 if the call is a plain one, the numbers of marks, packs, runs, logs,
+--   counts, recipients that must exist, and ops; of each count its catalogue
+--   key, its events, and which event of the call (from 1; 0: none) the sample
+--   is of; and of a plain call, in 16 bits each, the keys of those who must
+--   exist; the entity's key of each op; the key of each log
 --
--- A heavy op is of an entity that the call brings so much that it may become too
--- large, or of an event that sets one object twice, or is sent again.  An op that belongs to the order of identify
--- events begins with the field ORDERED, a time as JSON: if the entity has a
--- later one, the op fills in what is missing, and overwrites nothing.
+-- The numbers are decimal, with spaces between them, and describe each event,
+-- for the calls that are not plain or turn out not to be:
 --
--- The guard is a user that must be as the last text, an ETag, says.
+--   unit:    events, 1 if it must be planned (2: and its values be folded in
+--            any case) and 4 more if the verdicts of its actions are to be
+--            told, 1 if it brings verdicts and bases, bases, guard key or 0,
+--            the events
+--   event:   1 if it has a mark, status, count or 0, log key or 0, ops, the
+--            ops, actions, the actions
+--   op:      entity key, kind, bytes that the unit brings to the entity,
+--            plain fields, object fields
+--   action:  actor's key or 0, recipients, the entity key of each
 --
--- Gives { 'stale', version } if the configuration has changed, { 'guarded' } if
--- the guard is not as it says; else { 'ok', ... }, or { 'changed', ... } under
--- "=V" if the configuration has another version, with all that is not as the
--- caller expects, one behind the other:
+-- A unit is what one request holds: it is applied whole or not at all.  Its
+-- guard is a user that must be as the ETag says (as if_match of the other
+-- functions), or the unit is answered with { 'stale_entity' }.
+-- Status: 0 processed, 1 ignored, 2 failed, 3 too large at a shard, as the
+-- worker sees the event; in answers and logs these are p, i, f and l, and it
+-- may turn out to be a d(uplicate) or too l(arge).  Kind of an op: 0, the
+-- event stands or falls with it; 1, only the recipient does.
 --
---   'd', event             a repeat
---   'l', event             its user would be too large
---   'n', event, verdicts, number of bases, bases
---                          objects are to be merged into stored ones: nothing
---                          of the event is applied.  A verdict for each op (y,
---                          it applies; o, it only fills in; l, its entity would
---                          be too large), and the stored value, or '', of each
---                          distinct object field.  The caller merges, and sends
---                          the event again with what was answered and merged
---   'w', event             not looked at: to be sent again as it is
---   'x', event, message    Redis refuses it: a key has a wrong type
---   'u', run               its recipient is not identified
---   'b', run               its recipient would be too large
---   'a', actor             the actor is not identified
---
--- Runs of events that are named are not enqueued.  An error is answered before
--- anything is written.
+-- Gives { 'stale', version } if the configuration has changed; { 'plain' } if
+-- all went as the caller expects; else for each unit { 'ok', statuses, runs },
+-- with the verdicts as the log has them, ' ' between events, if they are to be
+-- told, and behind all 'changed' if they were applied under "=V" and the
+-- configuration has another version; or, where
+-- an object is to be merged into a stored one, { 'need', verdicts, bases }:
+-- nothing of the unit is applied then, and the worker sends it again with the
+-- merged values, the verdicts (for each op y, it applies; l, its entity would
+-- be too large; n, its event does not apply) and the bases that the merge was
+-- made from.
 -- ---------------------------------------------------------------------------
 
-local K_VERSION, K_RUNS, K_SEEN, K_LARGE, K_FIRST = 1, 2, 3, 5, 6
-local A_VERSION, A_WINDOW, A_TOKEN, A_PLAN, A_DETAILS, A_MARKS = 2, 3, 4, 5, 6, 7
+local STATUS = { [0] = 'p', 'i', 'f', 'l' }
 
-local ORDERED = 'identified_at'
-
--- When so many strings of stored entities, or bytes of stored objects, have
--- been read, events that need more of either wait for the next call: others
--- want Redis too.
-local MOST_STRINGS = 50000
-local MOST_BASES = 256 * 1024
+local PLAN_HEAD = '>I4I4I4I4I4I4I4I4'
+local PLAN_HEAD_BYTES = 32
+local PLAN_COUNT = '>I4I4I4'
+local PLAN_COUNT_BYTES = 12
 
 
 -- what HMGET answers for from..to of a list of fields, in one list
@@ -2138,80 +2003,31 @@ local function hmget(key, fields, from, to)
 end
 
 
-local HEAD_BYTES, OP_BYTES = 36, 10
-
-
--- integers of 2 and of 3 bytes, behind so many bytes of a string
-
-local function uint16(text, at)
-    local a, b = string.byte(text, at + 1, at + 2)
-
-    return a * 256 + b
-end
-
-
-local function uint24(text, at)
-    local a, b, c = string.byte(text, at + 1, at + 3)
-
-    return (a * 256 + b) * 256 + c
-end
-
-
-local function mark_event(ctx, mark)
-    return uint16(ctx.details, 2 * mark - 2)
-end
-
-
--- the first run of an event, and the first one behind it
-
-local function runs_of(ctx, event)
-    local at = ctx.first_run + 3 * event
-
-    return uint24(ctx.details, at - 3), uint24(ctx.details, at)
-end
-
-
-local function request_of(ctx, event)
-    return uint16(ctx.details, ctx.requests + 2 * event - 2)
-end
-
-
-local function run_key(ctx, run)
-    return uint24(ctx.details, ctx.run_key + 3 * run - 3)
-end
-
-
--- An op: key, event, four times its packs (and 2, and 1), index among the heavy
--- ones or 0.
-
-local function read_op(plan, at)
-    local a, b, c, d, e, f, g, h, i, j = string.byte(plan, at + 1,
-                                                     at + OP_BYTES)
-
-    return (a * 256 + b) * 256 + c, d * 256 + e, f * 256 + g,
-           (h * 256 + i) * 256 + j
-end
-
-
 -- The marks of a window stand in two hashes that take turns, mark -> time;
 -- the field '' holds the time from which on the hash has nothing to say.
--- Gives the hash to write to, and the indexes of the marks that are repeats,
--- or nil if none is.
+-- Gives the hash to write to, and the marks that are repeats, or nil if none
+-- is.
 
-local function seen_open(ctx)
-    local args, now, window = ctx.args, ctx.now, ctx.window
-    local from, to = A_MARKS, A_MARKS + ctx.marks
+local function seen_open(ctx, window)
+    local args, from, to = ctx.args, ctx.marks, ctx.packs - 1
+    local now = ctx.now
     local period = math.floor(now / window)
     local seen = {
         key = ctx.keys[K_SEEN + period % 2],
-        expires = (period + 2) * window
+        expires = (period + 2) * window,
+        latest = now + 2 * window
     }
     local current = hmget(seen.key, args, from, to)
     local other = ctx.keys[K_SEEN + (period + 1) % 2]
     local previous = {}
 
-    if redis.call('EXISTS', other) == 1 then
+    -- most of the time there is neither, and one question is enough
+
+    ctx.any_large = redis.call('EXISTS', other, ctx.keys[K_LARGE]) > 0
+
+    if ctx.any_large then
         previous = hmget(other, args, from, to)
+        ctx.any_large = redis.call('EXISTS', ctx.keys[K_LARGE]) == 1
     end
 
     local repeated
@@ -2225,7 +2041,7 @@ local function seen_open(ctx)
 
             if (a and now - a < window) or (b and now - b < window) then
                 repeated = repeated or {}
-                repeated[#repeated + 1] = i - 1
+                repeated[args[from + i - 1]] = true
             end
         end
     end
@@ -2236,35 +2052,31 @@ local function seen_open(ctx)
 end
 
 
--- Remembers the marks of the events that are applied.  An expiry further away
--- than two windows is of a clock that went back since.
+-- Remembers the marks from..to of a list.  An expiry further away than two
+-- windows is of a clock that went back since.
 
-local function seen_close(ctx, seen)
-    local args, dropped = ctx.args, ctx.unusual and ctx.dropped
-    local add, n, time = {}, 0, ms_string(ctx.now)
-    local expires = seen.current_expires
-
-    for i = 1, ctx.remembered do
-        if not dropped or not dropped[mark_event(ctx, i)] then
-            add[n + 1] = args[A_MARKS + i]
-            add[n + 2] = time
-            n = n + 2
-        end
-    end
-
-    if n == 0 then
+local function seen_close(seen, now, marks, from, to)
+    if to < from then
         return
     end
 
-    if expires and expires <= ctx.now then
+    local add, n, time = {}, 0, ms_string(now)
+
+    for i = from, to do
+        add[n + 1] = marks[i]
+        add[n + 2] = time
+        n = n + 2
+    end
+
+    if seen.current_expires and seen.current_expires <= now then
         redis.call('DEL', seen.key)
-        expires = nil
+        seen.current_expires = nil
     end
 
     call_chunked('HSET', seen.key, add)
 
-    if not expires or expires < seen.expires
-       or expires > ctx.now + 2 * ctx.window
+    if not seen.current_expires or seen.current_expires < seen.expires
+       or seen.current_expires > seen.latest
     then
         redis.call('HSET', seen.key, '', ms_string(seen.expires))
         redis.call('PEXPIREAT', seen.key, ms_string(seen.expires))
@@ -2272,14 +2084,7 @@ local function seen_close(ctx, seen)
 end
 
 
--- ---------------------------------------------------------------------------
--- apply: how much an entity holds
--- ---------------------------------------------------------------------------
-
--- What an entity takes, and, as they are asked for, its fields.  An entity is
--- read once a call: sizes_add() keeps the sizes as what the call writes.
-
-local function entity_sizes(ctx, key)
+local function count_bytes(ctx, key)
     local all, total = redis.call('HGETALL', key), 0
 
     for i = 1, #all do
@@ -2287,26 +2092,22 @@ local function entity_sizes(ctx, key)
     end
 
     ctx.strings = ctx.strings + #all
-    ctx.uncollected = ctx.uncollected + #all
 
-    if ctx.uncollected > STRINGS then
-        collectgarbage()
-        ctx.uncollected = 0
-    end
-
-    return { key = key, total = total, fields = {} }
+    return total
 end
 
 
--- What the ops of an event have laid on the sizes is not written: their entities
--- are read again when they are asked for.
+-- What an entity takes, and, as they are asked for, its fields.
 
-local function sizes_forget(ctx, event_ops)
-    for _, op in ipairs(event_ops) do
-        if op.verdict ~= 'l' then
-            ctx.sizes[op.key] = nil
-        end
+local function entity_sizes(ctx, key)
+    local sizes = { key = key, total = count_bytes(ctx, key), fields = {} }
+
+    if ctx.strings > STRINGS then
+        collectgarbage()
+        ctx.strings = 0
     end
+
+    return sizes
 end
 
 
@@ -2324,27 +2125,21 @@ end
 
 
 -- Lays an op's fields on the sizes; false (and sizes unchanged) if the entity
--- would be too large.  What an older op finds stays as it is, but for an object
--- that has been merged.
+-- would be too large.
 
-local function sizes_add(sizes, fields, nplain, older)
+local function sizes_add(sizes, fields, at, nplain, nobject)
     local total = sizes.total
     local new = {}
 
-    for i = 1, #fields, 2 do
+    for i = at, at + 2 * (nplain + nobject) - 1, 2 do
         local name, value = fields[i], fields[i + 1]
-        local there = new[name] or field_size(sizes, name)
         local n = #name + #value
 
-        if i <= 2 * nplain or string.byte(value) ~= 123 then
-            if older and there > 0 then
-                n = there
-            elseif i > 2 * nplain then
-                n = #name + (tonumber(value) or #value)
-            end
+        if i >= at + 2 * nplain and string.byte(value) ~= 123 then
+            n = #name + tonumber(value)
         end
 
-        total = total + n - there
+        total = total + n - (new[name] or field_size(sizes, name))
         new[name] = n
     end
 
@@ -2370,232 +2165,162 @@ local function note_size(ctx, key, added, size)
     then
         redis.call('SADD', ctx.keys[K_LARGE], key)
         ctx.large[key] = true
-        ctx.careful = true
+        ctx.large.any = true
     end
 end
 
 
--- ---------------------------------------------------------------------------
--- apply: what is not as the caller expects
--- ---------------------------------------------------------------------------
+-- A catalogue is two keys: a sorted set, event key -> time last seen, and a
+-- hash with fields c<event key> count, f<event key> first seen, s<event key>
+-- sample, and `evicted`.  Over its length the one unseen for longest goes.
 
-local function except(ctx, what, index)
-    local out = ctx.out
+local function catalogue_trim(ctx, set, info)
+    local over = redis.call('ZCARD', set) - ctx.catalogue_length
 
-    out[#out + 1] = what
-    out[#out + 1] = index
+    if over <= 0 then
+        return
+    end
+
+    local gone = redis.call('ZPOPMIN', set, over)
+
+    for i = 1, #gone, 2 do
+        redis.call('HDEL', info, 'c' .. gone[i], 'f' .. gone[i],
+                   's' .. gone[i])
+    end
+
+    redis.call('HINCRBY', info, 'evicted', over)
 end
 
 
--- Asks of the entities of an event's ops whether they were there before the
--- call, of which the event is not applied: later runs may be for them.
+-- `count(i, of)` gives how many events of the i-th count are to be counted,
+-- and whether the one that its sample is of is among them; nil: all are.
 
-local function probe(ctx, event_ops)
-    for i = 1, #event_ops do
-        local key = event_ops[i].index
+local function catalogue_close(ctx, count)
+    local now = ms_string(ctx.now)
 
-        if key >= ctx.others and ctx.existed[key] == nil then
-            ctx.existed[key] = redis.call('EXISTS', ctx.keys[key]) == 1
+    for i = 1, ctx.ncounts do
+        local index, n, of = struct.unpack(PLAN_COUNT, ctx.plan,
+                                           PLAN_HEAD_BYTES + 1
+                                           + (i - 1) * PLAN_COUNT_BYTES)
+        local event = ctx.args[ctx.counts + 2 * i - 2]
+        local sampled = of > 0
+
+        if count then
+            n, sampled = count(i, of)
         end
-    end
-end
 
+        if n > 0 then
+            local set, info = ctx.keys[index], ctx.keys[index + 1]
 
--- An event is not applied: it is a repeat (d), refused (l, x), or is to be
--- sent again (n, w).
-
-local function drop(ctx, event, why)
-    ctx.dropped[event] = why
-    ctx.unusual = true
-    except(ctx, why, event)
-end
-
-
-local function drop_repeats(ctx, repeated)
-    for i = 1, repeated and #repeated or 0 do
-        drop(ctx, mark_event(ctx, repeated[i]), 'd')
-    end
-
-    if ctx.ntwins > 0 then
-        ctx.twins = {}
-
-        for i = 0, ctx.ntwins - 1 do
-            local at = 2 * ctx.marks + 4 * i
-
-            ctx.twins[uint16(ctx.details, at)] = uint16(ctx.details, at + 2)
-        end
-    end
-end
-
-
--- Whether an event has runs that must not go before those of an event that is
--- to be sent again: that one is of the same request, or upserts a recipient.
-
-local function is_run_held(ctx, event)
-    local first, behind = runs_of(ctx, event)
-    local waits = ctx.waiting and ctx.waiting[request_of(ctx, event)]
-
-    if waits and waits < event and first < behind then
-        return true
-    end
-
-    for run = first, behind - 1 do
-        local holder = ctx.held[run_key(ctx, run)]
-
-        if holder and holder < event then
-            return true
-        end
-    end
-
-    return false
-end
-
-
--- An event is a repeat of an earlier one of the call, if that is applied.
-
-local function drop_twin(ctx, event)
-    local first = ctx.twins[event]
-
-    if first and not ctx.dropped[event] then
-        local why = ctx.dropped[first]
-
-        if not why or why == 'd' then
-            drop(ctx, event, 'd')
-        elseif why == 'n' or why == 'w' then
-            drop(ctx, event, 'w')
-        end
-    end
-end
-
-
--- ---------------------------------------------------------------------------
--- apply: upserts
--- ---------------------------------------------------------------------------
-
--- Adds those of the fields, name and value in turn, that an entity lacks.  An
--- object has what is stored in it by now; the first `plain` strings are of no
--- objects, and of those behind them one that is none is only a length.  Gives
--- how many fields have come.
-
-local function fill_in(key, fields, plain)
-    local added, updated, is_changed = 0, nil, false
-
-    for i = 1, #fields, 2 do
-        local name, value = fields[i], fields[i + 1]
-
-        if name == 'updated_at' then
-            updated = value
-
-        elseif string.byte(value) == 123 then
-            local stored = redis.call('HGET', key, name)
-
-            if not stored
-               or (string.byte(stored) == 123 and stored ~= value)
-            then
-                added = added + redis.call('HSET', key, name, value)
-                is_changed = true
+            if redis.call('ZADD', set, now, event) == 1 then
+                redis.call('HSET', info, 'f' .. event, now)
+                catalogue_trim(ctx, set, info)
             end
 
-        elseif i <= plain and name ~= ORDERED then
-            added = added + redis.call('HSETNX', key, name, value)
+            redis.call('HINCRBY', info, 'c' .. event, n)
+
+            if sampled then
+                redis.call('HSET', info, 's' .. event,
+                           ctx.args[ctx.counts + 2 * i - 1])
+            end
+        end
+    end
+end
+
+
+-- ---------------------------------------------------------------------------
+-- apply: a plain call, by its plan alone
+-- ---------------------------------------------------------------------------
+
+-- the i-th key of a list that begins at a place in the plan
+
+local function plan_key(ctx, at, i)
+    local high, low = string.byte(ctx.plan, at + 2 * i - 2, at + 2 * i - 1)
+
+    return ctx.keys[high * 256 + low]
+end
+
+
+local function log_plain(ctx, at)
+    for i = 1, ctx.nlogs do
+        local expected = ctx.args[ctx.logs + 2 * i - 2]
+
+        redis.call('XADD', plan_key(ctx, at, i), 'MAXLEN', '~',
+                   ctx.log_length, '*', 's', string.sub(expected, 1, 1),
+                   'v', string.sub(expected, 2),
+                   'd', ctx.args[ctx.logs + 2 * i - 1])
+    end
+end
+
+
+-- Applies the call and gives true; or writes nothing and gives false if it
+-- must be looked at event by event: a recipient is not there, or an entity
+-- may become too large.
+
+local function apply_plain(ctx, seen)
+    local keys = ctx.keys
+    local must = PLAN_HEAD_BYTES + ctx.ncounts * PLAN_COUNT_BYTES + 1
+    local ops = must + 2 * ctx.nmust
+    local there, users = 0, {}
+
+    for i = 1, ctx.nmust do
+        users[i] = plan_key(ctx, must, i)
+    end
+
+    for first = 1, ctx.nmust, CHUNK do
+        there = there + redis.call('EXISTS',
+                                   unpack(users, first,
+                                          math.min(first + CHUNK - 1,
+                                                   ctx.nmust)))
+    end
+
+    if there < ctx.nmust then
+        return false
+    end
+
+    if ctx.any_large then
+        for i = 1, ctx.nops do
+            if redis.call('SISMEMBER', keys[K_LARGE],
+                          plan_key(ctx, ops, i)) == 1
+            then
+                return false
+            end
         end
     end
 
-    if updated and (is_changed or added > 0) then
-        redis.call('HSET', key, 'updated_at', updated)
+    for i = 1, ctx.nops do
+        local key = plan_key(ctx, ops, i)
+
+        note_size(ctx, key,
+                  redis.call('HSET', key,
+                             cmsgpack.unpack(ctx.args[ctx.packs + i - 1])))
     end
 
-    return added
+    if ctx.pushed then
+        redis.call('RPOP', keys[K_RUNS])
+    else
+        call_chunked('RPUSH', keys[K_RUNS], ctx.args, ctx.runs, ctx.logs - 1)
+    end
+
+    seen_close(seen, ctx.now, ctx.args, ctx.marks + 1, ctx.packs - 1)
+    catalogue_close(ctx)
+    log_plain(ctx, ops + 2 * ctx.nops)
+
+    return true
 end
 
 
--- Sets the fields of an entity, name and value in turn, or only fills in where
--- it has taken something newer.  Gives how many have come, or an error.
+-- ---------------------------------------------------------------------------
+-- apply: any call, event by event
+-- ---------------------------------------------------------------------------
 
-local function set_fields(key, name, value, ...)
-    if name == ORDERED then
-        local newest = redis.pcall('HGET', key, ORDERED)
+-- The fields of all ops, name and value in turn.
 
-        if newest and (newest.err or newest > value) then
-            return newest.err and newest
-                   or fill_in(key, { ... }, select('#', ...))
-        end
-    end
-
-    return redis.pcall('HSET', key, name, value, ...)
-end
-
-
--- The usual op: its event is new, its entity not large, nothing is merged.  An
--- op that is not heavy has one pack, or with objects two.  Gives Redis' error, or
--- nil.
-
-local function upsert(ctx, key, pack, objects)
-    local args = ctx.args
-    local fields = objects and args[pack] .. args[pack + 1] or args[pack]
-    local added = set_fields(key, cmsgpack.unpack(fields))
-
-    if type(added) ~= 'number' then
-        return added.err
-    end
-
-    if added > 0 then
-        note_size(ctx, key, added)
-    end
-end
-
-
--- The stored values of objects, name and value in turn, and of `n` before them,
--- are put into a list, '' where there is none.  Gives whether one of them is to
--- be merged into what is stored, and Redis' error, if the entity has a wrong
--- type.
-
-local function stored_objects(key, stored, n, name, value, ...)
-    local base = redis.pcall('HGET', key, name) or ''
-
-    if base.err then
-        return true, base.err
-    end
-
-    local merges = base ~= '' and base ~= value and base ~= '{}'
-                   and string.byte(base) == 123
-
-    stored[n + 1] = base
-
-    if ... == nil then
-        return merges
-    end
-
-    local more, err = stored_objects(key, stored, n + 1, ...)
-
-    return merges or more, err
-end
-
-
--- Of a heavy op the bytes that the call brings to its entity, and the first of
--- the texts of its event, or 0.
-
-local function read_heavy(ctx, heavy)
-    local details, at = ctx.details, ctx.heavy + 8 * (heavy - 1)
-
-    return uint16(details, at) * 65536 + uint16(details, at + 2),
-           string.byte(details, at + 5) == 1 and uint24(details, at + 5) or 0
-end
-
-
--- Fills in what an op needs that is looked at: fields (name and value in turn),
--- plain (how many are no objects), bytes.  Gives the first of the texts of its
--- event, or 0.
-
-local function open_op(ctx, op)
+local function unpack_fields(ctx)
     local fields, n = {}, 0
 
-    for i = op.pack, op.pack + op.packs - 1 do
+    for i = ctx.packs, ctx.packs + ctx.npacks - 1 do
         local strings = { cmsgpack.unpack(ctx.args[i]) }
-
-        if op.objects and i == op.pack + op.packs - 1 then
-            op.plain = n / 2
-        end
 
         for j = 1, #strings do
             fields[n + j] = strings[j]
@@ -2604,751 +2329,488 @@ local function open_op(ctx, op)
         n = n + #strings
     end
 
-    op.fields = fields
-    op.plain = op.plain or n / 2
-    op.bytes = 0
-
-    if op.heavy == 0 then
-        return 0
-    end
-
-    local text
-
-    op.bytes, text = read_heavy(ctx, op.heavy)
-
-    return text
+    return fields
 end
 
 
--- whether the entity has taken a newer op of those that have an order
+-- Where a walk stands: in the numbers, and in the columns.
 
-local function is_older(op)
-    local newest = op.fields[1] == ORDERED
-                   and redis.call('HGET', op.key, ORDERED)
-
-    return newest and newest > op.fields[2]
+local function cursor_at(c)
+    return { at = c.at, mark = c.mark, field = c.field, run = c.run,
+             log = c.log, text = c.text }
 end
 
 
--- Judges the ops of an event without writing: op.verdict, op.sizes.  Gives the
--- verdicts, the stored value of each distinct object field, whether one of them
--- has to be merged, and whether the event falls.
-
-local function judge(ctx, event_ops)
-    local verdicts, bases, known, sizes = {}, {}, {}, ctx.sizes
-    local merges, falls = false, false
-
-    for _, op in ipairs(event_ops) do
-        local verdict = is_older(op) and 'o' or 'y'
-        local key = op.key
-
-        if not sizes[key] and (op.bytes >= CHECK_BYTES or ctx.large[key]) then
-            sizes[key] = entity_sizes(ctx, key)
-        end
-
-        if sizes[key] and not sizes_add(sizes[key], op.fields, op.plain,
-                                        verdict == 'o')
-        then
-            verdict = 'l'
-            falls = falls or not op.recipient
-        end
-
-        for i = 2 * op.plain + 1, #op.fields, 2 do
-            local name, value = op.fields[i], op.fields[i + 1]
-            local id = #key .. ':' .. key .. name
-
-            if known[id] then
-                merges = true
-            else
-                local stored = redis.call('HGET', key, name) or ''
-
-                known[id] = true
-                bases[#bases + 1] = stored
-                ctx.bases = ctx.bases + #stored
-
-                if verdict ~= 'l' and string.byte(stored) == 123
-                   and stored ~= '{}' and stored ~= value
-                then
-                    merges = true
-                end
-            end
-        end
-
-        op.verdict = verdict
-        op.sizes = sizes[key]
-        verdicts[#verdicts + 1] = verdict
-    end
-
-    return table.concat(verdicts), bases, merges, falls
-end
-
-
--- whether what was answered of an event that is sent again still stands
-
-local function is_same(ctx, text, verdicts, bases)
-    local args = ctx.args
-
-    if args[text] ~= verdicts then
-        return false
-    end
-
-    for i = 1, #bases do
-        if args[text + i] ~= bases[i] then
-            return false
-        end
-    end
-
-    return true
-end
-
-
--- Writes an op that has been judged.  What an older one brings to an object has
--- been merged under what is stored.
-
-local function write_op(ctx, op)
-    local key, fields = op.key, op.fields
-    local added
-
-    if op.verdict == 'y' then
-        added = call_chunked('HSET', key, fields)
-    else
-        added = fill_in(key, fields, 2 * op.plain)
-    end
-
-    note_size(ctx, key, added, op.sizes)
-end
-
-
--- An event is to be sent again: later runs of its request wait for its own.
-
-local function wait(ctx, event, why)
-    local first, behind = runs_of(ctx, event)
-
-    if first < behind then
-        local request = request_of(ctx, event)
-
-        ctx.waiting = ctx.waiting or {}
-        ctx.waiting[request] = ctx.waiting[request] or event
-    end
-
-    drop(ctx, event, why)
-end
-
-
--- An event with ops waits (w), or is answered what it is to be merged into (n):
--- those behind it that touch the same entities go on after it.
-
-local function hold(ctx, event, event_ops, why)
-    ctx.held = ctx.held or {}
-    ctx.careful = true
-
-    for _, op in ipairs(event_ops) do
-        ctx.held[op.index] = ctx.held[op.index] or event
-    end
-
-    probe(ctx, event_ops)
-    wait(ctx, event, why)
-end
-
-
--- Looks at the events without ops that come before this one and have not been
--- looked at.  Where no event waits they need no look.
-
-local function pass(ctx, event)
-    for i = ctx.passed + 1, (ctx.twins or ctx.held) and event - 1 or 0 do
-        if ctx.twins then
-            drop_twin(ctx, i)
-        end
-
-        if ctx.held and not ctx.dropped[i] and is_run_held(ctx, i) then
-            wait(ctx, i, 'w')
-        end
-    end
-
-    ctx.passed = event
-end
-
-
-local function refuse(ctx, event, op)
-    probe(ctx, { op })
-
-    ctx.refused[event] = ctx.refused[event] or {}
-    ctx.refused[event][op.index] = true
-    ctx.unusual = true
-end
-
-
--- An event whose ops are looked at one by one.  `held`: it touches what an
--- event before it is to be merged into.
-
-local function apply_heavy(ctx, event, event_ops, held)
-    local out, text = ctx.out, 0
-
-    if ctx.strings > MOST_STRINGS or ctx.bases > MOST_BASES then
-        return hold(ctx, event, event_ops, 'w')
-    end
-
-    for _, op in ipairs(event_ops) do
-        local length = redis.pcall('HLEN', op.key)
-
-        if type(length) ~= 'number' then
-            drop(ctx, event, 'x')
-            out[#out + 1] = length.err
-            return
-        end
-
-        text = math.max(text, open_op(ctx, op))
-    end
-
-    local verdicts, bases, merges, falls = judge(ctx, event_ops)
-
-    if falls and not held then
-        sizes_forget(ctx, event_ops)
-        probe(ctx, event_ops)
-        return drop(ctx, event, 'l')
-    end
-
-    if held and #bases == 0 then
-        sizes_forget(ctx, event_ops)
-        return hold(ctx, event, event_ops, 'w')
-    end
-
-    if text > 0 then
-        merges = not is_same(ctx, ctx.texts + text - 1, verdicts, bases)
-    end
-
-    if held or merges then
-        sizes_forget(ctx, event_ops)
-        hold(ctx, event, event_ops, 'n')
-        out[#out + 1] = verdicts
-        out[#out + 1] = #bases
-
-        for i = 1, #bases do
-            out[#out + 1] = bases[i]
-        end
-
-        return
-    end
-
-    for _, op in ipairs(event_ops) do
-        if op.verdict == 'l' then
-            refuse(ctx, event, op)
-        else
-            write_op(ctx, op)
-        end
-    end
-end
-
-
--- The ops of an event, from one that has been read; gives also where the next
--- event begins, and its first pack.
-
-local function ops_of(ctx, event, at, pack)
-    local plan, event_ops = ctx.args[A_PLAN], {}
-
-    while at < #plan do
-        local key, of, packs, heavy = read_op(plan, at)
-
-        if of ~= event then
-            break
-        end
-
-        event_ops[#event_ops + 1] = {
-            index = key, key = ctx.keys[key], heavy = heavy,
-            recipient = packs % 2 == 1, objects = packs % 4 > 1,
-            pack = pack, packs = math.floor(packs / 4)
-        }
-
-        pack = pack + math.floor(packs / 4)
-        at = at + OP_BYTES
-    end
-
-    return event_ops, at, pack
-end
-
-
--- An event that is unusual, or may be, for it is none of a single light op.
-
-local function apply_event(ctx, event, event_ops)
-    local held, look = false, event_ops[1].heavy > 0
-
-    pass(ctx, event)
-
-    if ctx.twins then
-        drop_twin(ctx, event)
-    end
-
-    if ctx.dropped[event] then
-        return probe(ctx, event_ops)
-    end
-
-    for _, op in ipairs(event_ops) do
-        held = held or (ctx.held and ctx.held[op.index])
-        look = look or ctx.large[op.key]
-               or (op.objects
-                   and stored_objects(op.key, {}, 0,
-                                      cmsgpack.unpack(ctx.args[op.pack + 1])))
-    end
-
-    held = held or (ctx.held and is_run_held(ctx, event))
-
-    if held or look then
-        return apply_heavy(ctx, event, event_ops, held)
-    end
-
-    for _, op in ipairs(event_ops) do
-        local err = upsert(ctx, op.key, op.pack, op.objects)
-
-        if err then
-            drop(ctx, event, 'x')
-            ctx.out[#ctx.out + 1] = err
-            return
-        end
-    end
-end
-
-
--- whether the next op is of this event too
-
-local function is_of_next(plan, at, event)
-    local d, e = string.byte(plan, at + OP_BYTES + 4, at + OP_BYTES + 5)
-
-    return d and d * 256 + e == event
-end
-
-
--- Answers what the objects of an event with one op are to be merged into.
-
-local function ask_to_merge(ctx, event, key, stored)
-    local out = ctx.out
-
-    hold(ctx, event, { { index = key } }, 'n')
-    out[#out + 1] = 'y'
-    out[#out + 1] = #stored
-
-    for i = 1, #stored do
-        out[#out + 1] = stored[i]
-        ctx.bases = ctx.bases + #stored[i]
-    end
-end
-
-
--- whether the objects that an event's one op was merged from are still stored
-
-local function is_merged_from(ctx, text, stored)
-    local args, first = ctx.args, ctx.texts + text - 1
-
-    if text == 0 or args[first] ~= 'y' then
-        return false
-    end
-
-    for i = 1, #stored do
-        if args[first + i] ~= stored[i] then
-            return false
-        end
-    end
-
-    return true
-end
-
-
--- whether an entity has taken nothing newer than what the first pack of an op
--- begins with
-
-local function is_in_order(ctx, key, pack)
-    local name, value = cmsgpack.unpack(ctx.args[pack])
-    local newest = name == ORDERED and redis.call('HGET', key, ORDERED)
-
-    return not newest or newest <= value
-end
-
-
--- An event with one op that has objects, new or merged; it brings its entity
--- little, which is not large.  Gives false if it has to be looked at as a whole.
-
-local function apply_objects(ctx, event, index, pack, heavy)
-    local key, bytes, text, stored = ctx.keys[index], 0, 0, {}
-
-    if heavy > 0 then
-        bytes, text = read_heavy(ctx, heavy)
-    end
-
-    if bytes >= CHECK_BYTES then
-        return false
-    end
-
-    local merges, err = stored_objects(key, stored, 0,
-                                       cmsgpack.unpack(ctx.args[pack + 1]))
-
-    if err or (heavy > 0 and not is_merged_from(ctx, text, stored))
-       or ((heavy > 0 or merges) and not is_in_order(ctx, key, pack))
-    then
-        return false
-    end
-
-    if heavy == 0 and merges then
-        ask_to_merge(ctx, event, index, stored)
-        return true
-    end
-
-    err = upsert(ctx, key, pack, true)
-
-    if err then
-        drop(ctx, event, 'x')
-        ctx.out[#ctx.out + 1] = err
-    end
-
-    return true
-end
-
-
--- All ops, event by event.  Most events have one op that needs no look.
-
-local function apply_ops(ctx)
-    local keys, plan, dropped = ctx.keys, ctx.args[A_PLAN], ctx.dropped
-    local stop = #plan
-    local at, pack = HEAD_BYTES, A_MARKS + ctx.marks + 1
-
-    while at < stop do
-        local key, event, packs, heavy = read_op(plan, at)
-
-        local single = packs < 12 and not dropped[event] and not ctx.twins
-                       and not is_of_next(plan, at, event)
-
-        if single and packs < 8 and heavy == 0 and not ctx.careful then
-            local err = upsert(ctx, keys[key], pack)
-
-            if err then
-                drop(ctx, event, 'x')
-                ctx.out[#ctx.out + 1] = err
-            end
-
-            at, pack = at + OP_BYTES, pack + 1
-
-        elseif single and packs > 9 and not ctx.large[keys[key]]
-               and not (ctx.held and (ctx.held[key] or is_run_held(ctx, event)))
-               and ctx.bases <= MOST_BASES
-               and apply_objects(ctx, event, key, pack, heavy)
-        then
-            at, pack = at + OP_BYTES, pack + 2
-
-        else
-            local event_ops
-
-            event_ops, at, pack = ops_of(ctx, event, at, pack)
-            apply_event(ctx, event, event_ops)
-        end
-    end
-end
-
-
--- ---------------------------------------------------------------------------
--- apply: runs
--- ---------------------------------------------------------------------------
-
--- how many of the keys from..to there are
-
-local function count_existing(keys, from, to)
-    local n = 0
-
-    for first = from, to, CHUNK do
-        n = n + redis.call('EXISTS',
-                           unpack(keys, first,
-                                  math.min(first + CHUNK - 1, to)))
-    end
-
-    return n
-end
-
-
--- Notes which of the entities from..to are missing, of which `there` exist.
-
-local function find_missing(ctx, from, to, there)
-    local n = to - from + 1
-
-    if there == n then
-        return
-    end
-
-    if there == 0 then
-        for i = from, to do
-            ctx.missing[i] = true
-        end
-
-        return
-    end
-
-    local middle = math.floor((from + to) / 2)
-    local left = count_existing(ctx.keys, from, middle)
-
-    find_missing(ctx, from, middle, left)
-    find_missing(ctx, middle + 1, to, there - left)
-end
-
-
--- For each entity the first event of the call whose op has been applied to it.
-
-local function first_upserts(ctx)
-    local plan, first = ctx.args[A_PLAN], {}
-
-    for at = HEAD_BYTES, #plan - 1, OP_BYTES do
-        local key, event = read_op(plan, at)
-        local refused = ctx.refused[event]
-
-        if not ctx.dropped[event] and not (refused and refused[key]) then
-            first[key] = first[key] or event
-        end
-    end
-
-    return first
-end
-
-
--- Whether somebody may be missing whom a run or an actor is about.
-
-local function is_somebody_missing(ctx)
-    if next(ctx.missing) or next(ctx.refused) then
-        return true
-    end
-
-    for _, existed in pairs(ctx.existed) do
-        if not existed then
-            return true
-        end
-    end
-
-    return false
-end
-
-
--- Looks for those whom runs and actors are about, and notes the runs that must
--- not stay.
-
-local function reject_runs(ctx, first, rejected)
-    local function is_known(key, event)
-        return (first[key] and first[key] <= event)
-               or (key < ctx.others and not ctx.missing[key])
-               or ctx.existed[key] or false
-    end
-
-    for event = 1, ctx.events do
-        if not ctx.dropped[event] then
-            local from, behind = runs_of(ctx, event)
-            local refused = ctx.refused[event]
-
-            for run = from, behind - 1 do
-                local key = run_key(ctx, run)
-                local why = refused and refused[key] and 'b'
-                            or not is_known(key, event) and 'u'
-
-                if why then
-                    rejected[run] = true
-                    except(ctx, why, run)
-                end
-            end
-        end
-    end
-
-    for i = 1, ctx.nactors do
-        local at = ctx.actors + 5 * (i - 1)
-        local event, key = uint16(ctx.details, at), uint24(ctx.details, at + 2)
-
-        if not ctx.dropped[event] and not is_known(key, event) then
-            except(ctx, 'a', i)
-        end
-    end
-end
-
-
--- Of a call in which something is unusual, the runs that must not stay.
-
-local function rejected_runs(ctx)
-    local rejected = {}
-
-    pass(ctx, ctx.events + 1)
-
-    if is_somebody_missing(ctx) then
-        reject_runs(ctx, first_upserts(ctx), rejected)
-    end
-
-    for event in pairs(ctx.dropped) do
-        local from, behind = runs_of(ctx, event)
-
-        for run = from, behind - 1 do
-            rejected[run] = true
-        end
-    end
-
-    return rejected
-end
-
-
--- Enqueues the runs.  Those that were pushed stay, the rejected ones are made
--- like the token, and go with it.
-
-local function enqueue(ctx, rejected)
-    local runs, n, token = ctx.keys[K_RUNS], ctx.runs, ctx.args[A_TOKEN]
-    local first, nrejected = ctx.texts - n, 0
-
-    for _ in pairs(rejected or {}) do
-        nrejected = nrejected + 1
-    end
-
-    if ctx.pushed then
-        if nrejected == 0 then
-            redis.call('RPOP', runs)
-        elseif nrejected == n then
-            redis.call('LTRIM', runs, 0, -(n + 2))
-        else
-            for run in pairs(rejected) do
-                redis.call('LSET', runs, run - n - 2, token)
-            end
-
-            redis.call('LREM', runs, -(nrejected + 1), token)
-        end
-
-        return
-    end
-
-    if nrejected == 0 then
-        call_chunked('RPUSH', runs, ctx.args, first, first + n - 1)
-        return
-    end
-
-    local stay = {}
-
-    for run = 1, n do
-        if not rejected[run] then
-            stay[#stay + 1] = ctx.args[first + run - 1]
-        end
-    end
-
-    call_chunked('RPUSH', runs, stay)
-end
-
-
--- ---------------------------------------------------------------------------
--- apply: a call
--- ---------------------------------------------------------------------------
-
-local function open_call(keys, args)
-    local plan, pushed = args[A_PLAN], args[A_TOKEN] ~= ''
-    local checked, marks, remembered, packs, runs, events, guard, twins, actors
-        = struct.unpack('>I4I4I4I4I4I4I4I4I4', plan)
-    local first_run = 2 * marks + 4 * twins
-    local requests = first_run + 3 * (events + 1)
-    local run_keys = requests + 2 * events
-
-    return {
-        keys = keys, args = args, pushed = pushed,
-        now = now_ms(), window = tonumber(args[A_WINDOW]),
-        others = K_FIRST + checked,     -- the first key that is not asked for
-        marks = marks, remembered = remembered, runs = runs, events = events,
-        guard = guard, ntwins = twins, nactors = actors,
-        texts = A_MARKS + 1 + marks + packs + (pushed and 0 or runs),
-
-        details = args[A_DETAILS],      -- and where its columns begin
-        first_run = first_run, requests = requests, run_key = run_keys,
-        actors = run_keys + 3 * runs,
-        heavy = run_keys + 3 * runs + 5 * actors,
-
-        out = { 'ok' },                 -- and what is not as expected
-        unusual = false,
-        dropped = {},                   -- event -> why
-        refused = {},                   -- event -> keys of recipients
-        missing = {},                   -- key: there is none
-        existed = {},                   -- key of the others -> whether
-        twins = nil,                    -- event -> the earlier one
-        held = nil,                     -- key -> the event that holds it
-        waiting = nil,                  -- request -> its first event that does
-        passed = 0,                     -- the last event that was looked at
-        large = {},                     -- whole key: it may be near the bound
-        careful = false,                -- no op without a look at its entity
-        sizes = {},                     -- whole key -> what it takes, if asked
-        strings = 0, uncollected = 0, bases = 0
+-- Reads a unit's head.
+
+local function read_unit(ctx, c)
+    local numbers = ctx.numbers
+    local at = c.at
+    local plan = numbers[at + 1] % 4
+
+    local unit = {
+        events = numbers[at],
+        planned = plan ~= 0,
+        chained = plan == 2,
+        told = numbers[at + 1] > 3,
+        nbases = numbers[at + 3],
+        guard = numbers[at + 4]
     }
+
+    c.at = at + 5
+
+    if numbers[at + 2] == 1 then
+        unit.expect = ctx.args[c.text]
+        unit.bases = c.text + 1
+        c.text = c.text + 1 + unit.nbases
+    end
+
+    if unit.guard > 0 then
+        unit.etag = ctx.args[c.text]
+        c.text = c.text + 1
+    end
+
+    return unit
 end
 
 
--- which of the entities of the ops may be near the bound
+local function is_stale(ctx, unit)
+    return unit.guard ~= 0
+           and not matches(unit.etag, user_text(ctx.keys[unit.guard]))
+end
 
-local function find_large(ctx)
-    local keys, plan, names = ctx.keys, ctx.args[A_PLAN], {}
 
-    if #plan == HEAD_BYTES or redis.call('EXISTS', keys[K_LARGE]) == 0 then
-        return
+-- Walks a unit without writing, and moves the cursor behind it: the verdict
+-- on each op, and the stored values of the object fields.  Gives what is
+-- needed or nil, verdicts, and sizes.
+
+local function plan_unit(ctx, unit, c)
+    local keys, args, numbers = ctx.keys, ctx.args, ctx.numbers
+    local own = {}                  -- marks of this unit
+    local verdicts, bases, known, sizes = {}, {}, {}, {}
+    local need = not unit.expect and unit.chained
+
+    for _ = 1, unit.events do
+        local marked, status, _, log, nops = unpack(numbers, c.at, c.at + 4)
+        local fresh = true
+        local m
+
+        c.at = c.at + 5
+
+        if marked == 1 then
+            m = args[c.mark]
+            c.mark = c.mark + 1
+            fresh = not ctx.repeated[m] and not own[m]
+        end
+
+        if log > 0 then
+            c.log = c.log + 2
+        end
+
+        for _ = 1, nops do
+            local entity, kind, bytes, nplain, nobject =
+                unpack(numbers, c.at, c.at + 4)
+            local key = keys[entity]
+            local take = fresh
+            local verdict = take and 'y' or 'n'
+
+            c.at = c.at + 5
+
+            if take and not sizes[key]
+               and (bytes >= CHECK_BYTES or ctx.large[key])
+            then
+                sizes[key] = entity_sizes(ctx, key)
+            end
+
+            if take and sizes[key] then
+                take = sizes_add(sizes[key], ctx.fields, c.field, nplain,
+                                 nobject)
+
+                if not take then
+                    verdict = 'l'
+                    fresh = fresh and kind ~= 0
+                end
+            end
+
+            verdicts[#verdicts + 1] = verdict
+
+            c.field = c.field + 2 * nplain
+
+            for _ = 1, nobject do
+                local name = ctx.fields[c.field]
+                local id = #key .. ':' .. key .. name
+
+                if not known[id] then
+                    local stored = redis.call('HGET', key, name) or ''
+
+                    known[id] = true
+                    bases[#bases + 1] = stored
+
+                    if take and string.byte(stored) == 123
+                       and stored ~= '{}'
+                       and stored ~= ctx.fields[c.field + 1]
+                    then
+                        need = need or not unit.expect
+                    end
+                end
+
+                c.field = c.field + 2
+            end
+        end
+
+        -- of an event that is refused nothing is remembered
+
+        if m and fresh and status ~= 2 then
+            own[m] = true
+        end
+
+        local nactions = numbers[c.at]
+
+        c.at = c.at + 1
+
+        for _ = 1, nactions do
+            local n = numbers[c.at + 1]
+
+            c.at = c.at + 2 + n
+            c.run = c.run + n
+        end
     end
 
-    for at = HEAD_BYTES, #plan - 1, OP_BYTES do
-        names[#names + 1] = keys[read_op(plan, at)]
+    local verdict = table.concat(verdicts)
+
+    if unit.expect then
+        need = unit.expect ~= verdict or #bases ~= unit.nbases
+
+        for i = 1, unit.nbases do
+            need = need or args[unit.bases + i - 1] ~= bases[i]
+        end
     end
 
-    for first = 1, #names, CHUNK do
+    return need and { 'need', verdict, bases } or nil, verdict, sizes
+end
+
+
+local function exists(ctx, key)
+    local known = ctx.exists[key]
+
+    if known == nil then
+        known = redis.call('EXISTS', key) == 1
+        ctx.exists[key] = known
+    end
+
+    return known
+end
+
+
+-- An event's ops.  Gives its status, and the entities that are too large.
+
+local function run_ops(ctx, c, walk, nops, status)
+    local keys, numbers = ctx.keys, ctx.numbers
+    local refused
+
+    for _ = 1, nops do
+        local entity, kind, _, nplain, nobject =
+            unpack(numbers, c.at, c.at + 4)
+        local key = keys[entity]
+        local nstrings = 2 * (nplain + nobject)
+
+        walk.op = walk.op + 1
+        c.at = c.at + 5
+
+        if status ~= 'd' and status ~= 'l' then
+            if walk.verdict and string.byte(walk.verdict, walk.op) ~= 121 then
+                refused = refused or {}
+                refused[key] = true
+
+                if kind == 0 then
+                    status = 'l'
+                end
+            else
+                note_size(ctx, key,
+                          call_chunked('HSET', key, ctx.fields, c.field,
+                                       c.field + nstrings - 1),
+                          walk.sizes and walk.sizes[key])
+                ctx.exists[key] = true
+            end
+        end
+
+        c.field = c.field + nstrings
+    end
+
+    return status, refused
+end
+
+
+-- An event's actions.  Gives their verdicts, and the number of runs.
+
+local function run_actions(ctx, c, act, logged, refused)
+    local keys, numbers = ctx.keys, ctx.numbers
+    local nactions = numbers[c.at]
+    local outcome, nruns = {}, 0
+
+    c.at = c.at + 1
+
+    for _ = 1, nactions do
+        local actor, n = numbers[c.at], numbers[c.at + 1]
+
+        c.at = c.at + 2
+
+        if act then
+            if logged and actor > 0 then
+                outcome[#outcome + 1] = exists(ctx, keys[actor]) and 'a'
+                                        or 'u'
+            end
+
+            for i = 0, n - 1 do
+                local key = keys[numbers[c.at + i]]
+
+                if refused and refused[key] then
+                    outcome[#outcome + 1] = 'l'
+                elseif exists(ctx, key) then
+                    nruns = nruns + 1
+                    ctx.enqueue[#ctx.enqueue + 1] = ctx.documents[c.run + i]
+                    outcome[#outcome + 1] = 'r'
+                else
+                    outcome[#outcome + 1] = 'n'
+                end
+            end
+
+            outcome[#outcome + 1] = ';'
+        end
+
+        c.at = c.at + n
+        c.run = c.run + n
+    end
+
+    return table.concat(outcome), nruns
+end
+
+
+-- Walks a unit and writes, and moves the cursor behind it.  Gives what is
+-- answered: the status of each event and the number of runs.
+
+local function run_unit(ctx, unit, c, verdict, sizes)
+    local args, numbers = ctx.args, ctx.numbers
+    local walk = { op = 0, verdict = verdict, sizes = sizes }
+    local statuses, outcomes, nruns = {}, {}, 0
+
+    for e = 1, unit.events do
+        local marked, code, count, log, nops = unpack(numbers, c.at, c.at + 4)
+        local status = STATUS[code]
+        local m, refused
+
+        c.at = c.at + 5
+        ctx.event = ctx.event + 1
+
+        if marked == 1 then
+            m = args[c.mark]
+            c.mark = c.mark + 1
+
+            if ctx.repeated[m] then
+                status = 'd'
+            end
+        end
+
+        status, refused = run_ops(ctx, c, walk, nops, status)
+
+        local nactions = numbers[c.at]
+        local outcome, n = run_actions(ctx, c, status == 'p',
+                                       log > 0 or unit.told, refused)
+
+        nruns = nruns + n
+        outcomes[e] = outcome
+
+        if m and (status == 'p' or status == 'i') then
+            ctx.repeated[m] = true
+            ctx.add[#ctx.add + 1] = m
+        end
+
+        if status ~= 'd' and count > 0 then
+            ctx.counted[count] = (ctx.counted[count] or 0) + 1
+            ctx.counted_events[ctx.event] = true
+        end
+
+        if log > 0 then
+            if nactions == 0 and status == 'p' then
+                outcome = string.sub(args[c.log], 2)
+            end
+
+            redis.call('XADD', ctx.keys[log], 'MAXLEN', '~', ctx.log_length,
+                       '*', 's', status, 'v', outcome,
+                       'd', args[c.log + 1])
+            c.log = c.log + 2
+        end
+
+        statuses[e] = status
+    end
+
+    return { 'ok', table.concat(statuses), nruns,
+             unit.told and table.concat(outcomes, ' ') or nil }
+end
+
+
+-- which of the entities are in the set of large ones
+
+local function large_among(ctx)
+    local keys, large = ctx.keys, {}
+
+    if not ctx.any_large then
+        return large
+    end
+
+    for first = K_FIRST, #keys, CHUNK do
+        local last = math.min(first + CHUNK - 1, #keys)
         local found = redis.call('SMISMEMBER', keys[K_LARGE],
-                                 unpack(names, first,
-                                        math.min(first + CHUNK - 1, #names)))
+                                 unpack(keys, first, last))
 
         for i = 1, #found do
             if found[i] == 1 then
-                ctx.large[names[first + i - 1]] = true
-                ctx.careful = true
+                large[keys[first + i - 1]] = true
+                large.any = true
             end
         end
     end
+
+    return large
+end
+
+
+-- The runs of a call and where they begin: those that were pushed are taken
+-- off their list, with the token.
+
+local function take_runs(ctx)
+    if not ctx.pushed then
+        return ctx.args, ctx.runs
+    end
+
+    local popped = redis.call('RPOP', ctx.keys[K_RUNS], ctx.nruns + 1)
+    local runs = {}
+
+    for i = 1, ctx.nruns do
+        runs[i] = popped[ctx.nruns + 2 - i]
+    end
+
+    return runs, 1
+end
+
+
+local function apply_units(ctx, seen, repeated)
+    local numbers, reply = {}, {}
+
+    for n in string.gmatch(ctx.args[A_NUMBERS], '%d+') do
+        numbers[#numbers + 1] = tonumber(n)
+    end
+
+    ctx.numbers = numbers
+    ctx.fields = unpack_fields(ctx)
+    ctx.repeated = repeated or {}
+    ctx.large = large_among(ctx)
+    ctx.documents, ctx.runs = take_runs(ctx)
+    ctx.exists, ctx.enqueue, ctx.add = {}, {}, {}
+    ctx.event, ctx.counted, ctx.counted_events = 0, {}, {}
+    ctx.strings = 0
+
+    local c = { at = 1, mark = ctx.marks + 1, field = 1,
+                run = ctx.runs, log = ctx.logs, text = ctx.texts }
+
+    while c.at <= #numbers do
+        local unit = read_unit(ctx, c)
+        local outdated = is_stale(ctx, unit)
+        local behind, answer, verdict, sizes
+
+        if outdated or unit.planned or ctx.large.any then
+            behind = cursor_at(c)
+            answer, verdict, sizes = plan_unit(ctx, unit, behind)
+        end
+
+        if outdated then
+            answer = { 'stale_entity' }
+        end
+
+        if answer then
+            c = behind
+            ctx.event = ctx.event + unit.events
+        else
+            answer = run_unit(ctx, unit, c, verdict, sizes)
+        end
+
+        reply[#reply + 1] = answer
+    end
+
+    call_chunked('RPUSH', ctx.keys[K_RUNS], ctx.enqueue)
+    seen_close(seen, ctx.now, ctx.add, 1, #ctx.add)
+    catalogue_close(ctx, function(i, of)
+        return ctx.counted[i] or 0, ctx.counted_events[of]
+    end)
+
+    return reply
 end
 
 
 local function apply_events(keys, args)
-    local ctx = open_call(keys, args)
-    local token, guard = args[A_TOKEN], ctx.guard
+    local token = args[A_TOKEN]
+    local pushed = token ~= ''
 
-    -- what has a wrong type fails here, before anything is written
-
-    if ctx.pushed and redis.call('LINDEX', keys[K_RUNS], -1) ~= token then
+    if pushed and redis.call('LINDEX', keys[K_RUNS], -1) ~= token then
         return redis.error_reply('ERR the runs of this call are not at the '
                                  .. 'end of ' .. keys[K_RUNS]
                                  .. ': RPUSH must have failed')
     end
 
-    if not ctx.pushed and ctx.runs > 0 then
+    local plan = args[A_PLAN]
+    local plain, nmarks, npacks, nruns, nlogs, ncounts, nmust, nops =
+        struct.unpack(PLAN_HEAD, plan)
+    local packs = A_MARKS + 1 + nmarks
+    local runs = packs + npacks
+    local logs = pushed and runs or runs + nruns
+    local counts = logs + 2 * nlogs
+    local ctx = {
+        keys = keys,
+        args = args,
+        plan = plan,
+        now = now_ms(),
+        log_length = args[4],
+        catalogue_length = tonumber(args[5]),
+        marks = A_MARKS,
+        packs = packs,
+        npacks = npacks,
+        runs = runs,
+        pushed = pushed,
+        nruns = nruns,
+        logs = logs,
+        counts = counts,
+        texts = counts + 2 * ncounts,
+        nlogs = nlogs,
+        ncounts = ncounts,
+        nmust = nmust,
+        nops = nops,
+        large = {}
+    }
+    local seen, repeated = seen_open(ctx, tonumber(args[3]))
+
+    -- a list of a wrong type must fail before anything is written, as it does
+    -- by itself where its RPUSH is the first to write
+
+    if plain == 1 and not repeated then
+        if not pushed and nruns > 0 and nops > 0 then
+            redis.call('LLEN', keys[K_RUNS])
+        end
+
+        if apply_plain(ctx, seen) then
+            return { 'plain' }
+        end
+    end
+
+    if not pushed then
         redis.call('LLEN', keys[K_RUNS])
     end
 
-    if guard > 0 and not matches(args[#args], user_text(keys[guard])) then
-        return { 'guarded' }
-    end
-
-    local seen, repeated = seen_open(ctx)
-    local last = ctx.others - 1
-    local there = count_existing(keys, K_FIRST, last)
-
-    if there < last - K_FIRST + 1 then
-        ctx.unusual = true
-        find_missing(ctx, K_FIRST, last, there)
-    end
-
-    find_large(ctx)
-
-    if repeated or ctx.ntwins > 0 then
-        drop_repeats(ctx, repeated)
-    end
-
-    apply_ops(ctx)
-
-    local rejected = (ctx.unusual or ctx.twins) and rejected_runs(ctx)
-
-    if ctx.runs > 0 then
-        enqueue(ctx, rejected)
-    end
-
-    seen_close(ctx, seen)
-
-    return ctx.out
+    return apply_units(ctx, seen, repeated)
 end
 
 
 local function apply(keys, args)
-    local version = args[A_VERSION]
+    local version = args[2]
     local sign = string.byte(version)
 
     if sign == 43 then
@@ -3366,8 +2828,8 @@ local function apply(keys, args)
 
     local reply = apply_events(keys, args)
 
-    if own ~= string.sub(version, 2) and reply[1] == 'ok' then
-        reply[1] = 'changed'
+    if own ~= string.sub(version, 2) and not reply.err then
+        reply[#reply + 1] = 'changed'
     end
 
     return reply
@@ -3429,12 +2891,11 @@ register('knock_endpoint_get', endpoint_get, 2, 4, READ)
 register('knock_endpoint_set', endpoint_set, 2, 2)
 register('knock_endpoint_patch', endpoint_patch, 3, 5)
 register('knock_endpoint_rotate', endpoint_rotate, 3, 5)
-register('knock_endpoint_delete', endpoint_delete, 6, 2)
+register('knock_endpoint_delete', endpoint_delete, 5, 2)
 
 register('knock_catalogue_list', catalogue_list, 2, 3, READ)
 register('knock_catalogue_delete', catalogue_delete, 2, 2)
-register('knock_log_page', log_page, 1, 2, READ, LOG_SINCE)
-register('knock_record', record, 5, 6)
+register('knock_log_page', log_page, 1, 4, READ)
 
 register('knock_draft_list', draft_list, 2, 4, READ)
 register('knock_draft_get', draft_get, 2, 3, READ)
@@ -3463,4 +2924,4 @@ register('knock_run_page', run_page, 1, 3, READ, RUNS_SINCE)
 register('knock_workflow_live', workflow_live, 1, 3, READ)
 register('knock_test_run', test_run, 1, 1, nil, RUNS_SINCE)
 
-register('knock_apply', apply, 5, 7, nil, APPLY_SINCE)
+register('knock_apply', apply, 5, 9, nil, APPLY_SINCE)

@@ -105,7 +105,7 @@ sub stored {
 
     my %user = @{ redis('HGETALL', "knock:{development}:user:$id") };
 
-    delete @user{qw(id updated_at identified_at)};
+    delete @user{qw(id updated_at)};
 
     return { map { $_ => $json->decode($user{$_}) } keys %user };
 }

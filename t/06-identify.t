@@ -75,7 +75,7 @@ KEYS *:user:* =>
 1 0 0 0
 --- redis
 HGET knock:{development}:user:u1 id => "u1"
-HKEYS knock:{development}:user:u1 => identified_at | id | updated_at
+HKEYS knock:{development}:user:u1 => id | updated_at
 
 
 
@@ -96,7 +96,7 @@ HGET knock:{development}:user:u1 updated_at => /"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d
 1 0 0 0
 --- redis
 HMGET knock:{development}:user:u1 email name avatar locale timezone => "a@x.y" | "Ann" | "http://x/a.png" | "de-DE" | "Europe/Berlin"
-HLEN knock:{development}:user:u1 => 8
+HLEN knock:{development}:user:u1 => 7
 
 
 
@@ -522,7 +522,7 @@ CORE::join "\n", map { qq({"type":"identify","userId":"$_"}) } 'a' x 256, 'b' x 
 1 0 0 0
 --- redis
 HGET knock:{development}:user:u1 '' => 1
-HLEN knock:{development}:user:u1 => 7
+HLEN knock:{development}:user:u1 => 6
 
 
 
@@ -578,7 +578,7 @@ CORE::join "\n", map { qq({"type":"identify","userId":"u1","traits":{"f$_":") . 
 1 0 0 0
 400 user_too_large
 --- redis
-HLEN knock:{development}:user:u1 => 7
+HLEN knock:{development}:user:u1 => 6
 HEXISTS knock:{development}:user:u1 f4 => 1
 HEXISTS knock:{development}:user:u1 f5 => 0
 
@@ -604,7 +604,7 @@ HSTRLEN knock:{development}:user:u1 f2 => 100002
 --- answer
 4 0 0 0 4:user_too_large 5:user_too_large
 --- redis
-HLEN knock:{development}:user:u1 => 7
+HLEN knock:{development}:user:u1 => 6
 
 
 

@@ -28,8 +28,9 @@ sub with {
 sub logged {
     my ($status, $outcome, @parts) = @_;
 
-    return "LOGGED => /$status\\n\Q$outcome\E\\n\\{.*"
-           . join('.*', map { quotemeta } @parts) . ".*\\}\\n\\{.*/\n";
+    return 'XREVRANGE knock:{development}:log:segment + - COUNT 1 => '
+           . "/\\d+-\\d+\\ns\\n$status\\nv\\n\Q$outcome\E\\nd\\n\\{.*"
+           . join('.*', map { quotemeta } @parts) . ".*\\}/\n";
 }
 
 Knock::Test::begin_blocks(\&add_block_preprocessor);
@@ -298,7 +299,7 @@ main::logged('f', '', '"event":"track/T","message_id":"m1","received_at":"20', '
 --- redis eval
 'LINDEX knock:{development}:runs 0 => /.*"actor":\{"collection":"\$users","id":"u9"\},.*/' . "\n"
 . "EXISTS knock:{development}:user:u9 => 0\n"
-. 'LOGGED 1 => /p\nur;\n.*"actor":"u9".*\n.*/' . "\n"
+. 'XRANGE knock:{development}:log:segment - + COUNT 1 => /.*\nv\nur;\n.*"actor":"u9".*/' . "\n"
 . main::logged('p', 'ar;', '"actor":"u2"')
 
 

@@ -76,7 +76,6 @@ sub prepare {
     is $api->outcome($endpoint, '{"type":"track","event":"T","properties":'
                                 . '{"recipients":["u1","u2"]}}'),
        '200 1 accepted 0 ignored 1 runs', 'an event';
-    log_when(1);
 
     return $made->{items}[0]{id};
 }

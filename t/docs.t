@@ -58,9 +58,6 @@ for my $file (sort keys %guarded) {
     cmp_ok(scalar @tests, '>', 0, "$file has a test");
     is_deeply([ grep { !-e } @tests ], [], 'and each is there');
 }
-
-# what is put right in events
-
 my $events = slurp('ngx_knock_module/knock_event.h');
 my ($notes) = $events =~ /define KNOCK_EVENT_NOTES\(X\)(.*?)\n\n/s;
 my ($told) = slurp('docs/api.md') =~ /^\| note \| .*\n\|.*\n((?:\|.*\n)+)/m;

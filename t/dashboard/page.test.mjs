@@ -395,11 +395,8 @@ describe('lists of 10,000', () => {
                       `s${event}`, JSON.stringify({ type: 'track', event: `Event ${n}`, properties: { n } })),
         redis.command('HSET', key(`user:user-${n}`), 'id', `"user-${n}"`, 'name', `"User ${n}"`,
                       'updated_at', `"${at}"`),
-        redis.command('XADD', key('log:busy'), `${n + 1}-0`, 'n', 1, 'b', [
-          'iw',
-          JSON.stringify({ event, message_id: `m${n}`, received_at: at, reason: 'no_action', actions: [] }),
-          JSON.stringify({ type: 'track', event: `Event ${n}` })
-        ].map((text) => `${Buffer.byteLength(text)}:${text},`).join('')),
+        redis.command('XADD', key('log:busy'), `${n + 1}-0`, 's', 'i', 'v', '', 'd', JSON.stringify({
+          event, message_id: `m${n}`, received_at: at, reason: 'no_action', actions: [] })),
         redis.command('RPUSH', key('runs'), JSON.stringify({
           id: `r${n}`, trigger_id: `t${n}`, workflow: 'new-comment', environment: 'development', source: 'busy',
           event, message_id: `m${n}`, action: 'a', recipient: { collection: '$users', id: `user-${n}` },

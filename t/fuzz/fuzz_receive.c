@@ -13,16 +13,15 @@
 #include "live.h"
 #include "strict.h"
 #include "knock_answer.h"
-#include "knock_apply.h"
 #include "knock_receive.h"
 
 
-#define NOW     1704164645678u
-#define EVENTS  8
+#define NOW      1704164645678u
+#define SAMPLES  2
 
 
 static knock_live_t         *live;
-static const knock_limits_t  limits = { EVENTS, 5, 8, 1 << 20 };
+static const knock_limits_t  limits = { 8, 5, 8, 1 << 20 };
 
 static const char  *bases[] = {
     "", "{}", "{\"a\":{\"b\":1}}", "7", "{\"city\":\"x\",\"p\":[{}]}", "{\"",
@@ -30,28 +29,22 @@ static const char  *bases[] = {
 };
 
 
-/* a body, as it is received */
-
-typedef struct {
-    knock_receive_t     in;
-    knock_arena_t      *arena;
-    knock_apply_t       apply;
-    knock_element_t     elements[EVENTS];
-    knock_task_t       *tasks[EVENTS];     /* NULL: it is refused */
-    size_t              n;
-    size_t              good;
-    knock_faults_t     *faults;
-} receive_t;
+static knock_part_t  part;
 
 
-static int receive_body(receive_t *r, knock_error_t *err);
-static void receive_tasks(receive_t *r);
-static void receive_again(receive_t *r, unsigned choice);
-static void receive_refused(knock_arena_t *arena, const knock_faults_t *faults,
-    const knock_error_t *err);
-static void receive_call(receive_t *r);
+static int receive_once(knock_arena_t *arena, knock_apply_t *apply,
+    knock_receive_t *in, const knock_need_t *need, knock_received_t *received,
+    knock_error_t *err);
+static void receive_merged(knock_apply_t *apply, knock_receive_t *in,
+    unsigned choice);
+static void receive_refused(knock_arena_t *arena,
+    const knock_received_t *received, const knock_error_t *err);
+static void receive_call(knock_apply_t *apply,
+    const knock_received_t *received);
+static void receive_answer(knock_arena_t *arena,
+    const knock_received_t *received);
 static void receive_runs(const knock_apply_t *apply, const knock_str_t *body);
-static void receive_keys(const knock_strs_t *keys, const knock_strs_t *others);
+static void receive_keys(const knock_apply_t *apply);
 static void receive_packs(const knock_apply_t *apply);
 
 
@@ -79,18 +72,20 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    knock_str_t      token;
-    receive_t        r;
-    knock_error_t    err;
-    strict_batch_t   batch;
-    knock_receive_t *in;
+    int               rc;
+    knock_str_t       token;
+    knock_apply_t     apply;
+    knock_error_t     err;
+    knock_arena_t    *arena;
+    strict_batch_t    batch;
+    knock_receive_t   in;
+    knock_received_t  received;
 
     if (size < 2) {
         return 0;
     }
 
-    memset(&r, 0, sizeof(receive_t));
-    in = &r.in;
+    memset(&in, 0, sizeof(knock_receive_t));
 
     knock_str_set(&token, LIVE_TOKEN);
 
@@ -98,176 +93,157 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         knock_str_set(&token, LIVE_PLAIN);
     }
 
-    in->limits = &limits;
-    in->log = (data[0] >> 1) % 3;
-    in->now = NOW;
-    in->endpoint = knock_live_endpoint(live, &token, NOW);
-    in->body.len = size - 2;
-    in->body.data = malloc(in->body.len ? in->body.len : 1);
+    in.limits = &limits;
+    in.log = (data[0] >> 1) % 3;
+    in.now = NOW;
+    in.endpoint = knock_live_endpoint(live, &token, NOW);
+    in.body.len = size - 2;
+    in.body.data = malloc(in.body.len ? in.body.len : 1);
 
-    check(in->endpoint != NULL && in->body.data != NULL);
+    check(in.endpoint != NULL && in.body.data != NULL);
 
-    memcpy(in->body.data, data + 2, in->body.len);
+    memcpy(in.body.data, data + 2, in.body.len);
 
-    r.arena = knock_arena_create(1024);
-    check(r.arena != NULL);
+    arena = knock_arena_create(1024);
+    check(arena != NULL);
 
-    if (receive_body(&r, &err) != KNOCK_OK) {
-        receive_refused(r.arena, NULL, &err);
+    rc = receive_once(arena, &apply, &in, NULL, &received, &err);
+
+    if (rc != KNOCK_OK) {
+        receive_refused(arena, &received, &err);
+        check(apply.nunits == 0 && apply.nevents == 0);
 
     } else {
-        check(strict_batch(in->body.data, in->body.len, limits.max_depth,
+        check(strict_batch(in.body.data, in.body.len, limits.max_depth,
                            &batch) != 0);
-        receive_tasks(&r);
-        receive_again(&r, data[1]);
+        receive_answer(arena, &received);
+        receive_runs(&apply, &in.body);
+        receive_call(&apply, &received);
+        receive_merged(&apply, &in, data[1]);
     }
 
-    knock_arena_destroy(r.arena);
-    free(in->body.data);
+    knock_arena_destroy(arena);
+    free(in.body.data);
 
     return 0;
 }
 
 
 static int
-receive_body(receive_t *r, knock_error_t *err)
+receive_once(knock_arena_t *arena, knock_apply_t *apply, knock_receive_t *in,
+    const knock_need_t *need, knock_received_t *received, knock_error_t *err)
 {
-    size_t               i;
-    const knock_json_t  *v;
+    int            rc;
+    unsigned       samples;
+    knock_parts_t  parts;
 
+    samples = SAMPLES;
+    in->samples = &samples;
     err->code = KNOCK_E_NONE;
-    v = NULL;
 
-    if (knock_receive(r->arena, &r->in, &v, &r->n, err) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
+    check(knock_apply_begin(apply, arena, live, 0) == KNOCK_OK);
 
-    check(r->n > 0 && r->n <= EVENTS);
+    knock_parts_whole(&parts, &part, apply, arena, live, need);
 
-    for (i = 0; i < r->n; i++, v = knock_json_next(v)) {
-        r->elements[i].index = i;
-        r->elements[i].text = knock_json_text(v);
-        r->elements[i].json = v;
-        r->elements[i].bad = (v->type == KNOCK_JSON_BAD);
-    }
+    rc = knock_receive(&parts, in, received, err);
 
-    return KNOCK_OK;
-}
+    in->samples = NULL;
 
+    check(rc != KNOCK_OK || part.unit.nevents == received->nevents);
 
-/* a round with all events, and its call */
-
-static void
-receive_tasks(receive_t *r)
-{
-    int             rc;
-    size_t          i;
-    knock_error_t   err;
-    knock_flood_t   flood;
-    knock_round_t   round;
-    knock_unit_t   *unit;
-
-    r->good = 0;
-    r->faults = knock_faults_create(r->arena);
-    check(r->faults != NULL);
-    knock_flood_init(&flood);
-    check(knock_round_init(&round, r->arena, live, &flood, NOW) == KNOCK_OK);
-    check(knock_apply_begin(&r->apply, r->arena, live, 0) == KNOCK_OK);
-
-    for (i = 0; i < r->n; i++) {
-        r->tasks[i] = NULL;
-
-        rc = knock_receive_event(&round, &r->in, &r->elements[i],
-                                 &r->tasks[i], &err);
-
-        check(rc == KNOCK_OK || rc == KNOCK_DECLINED);
-
-        if (rc == KNOCK_DECLINED) {
-            knock_faults_add(r->faults, i, NULL, &err);
-            continue;
-        }
-
-        unit = r->tasks[i]->units;
-        check(unit != NULL && unit->next == NULL);
-
-        knock_apply_add(&r->apply, r->arena, unit, NULL);
-        check(unit->event == ++r->good);
-    }
-
-    knock_flood_clear(&flood);
-
-    if (r->good == 0) {
-        receive_refused(r->arena, r->faults, &r->faults->first);
-        return;
-    }
-
-    receive_call(r);
+    return rc;
 }
 
 
 /*
- * The same events with what Redis says of stored objects: more or less values
- * and verdicts than they need, of any kind, and each read by itself.
+ * The same body with what Redis says of stored objects: more or less values
+ * and verdicts than it needs, of any kind.
  */
 
 static void
-receive_again(receive_t *r, unsigned choice)
+receive_merged(knock_apply_t *apply, knock_receive_t *in, unsigned choice)
 {
-    size_t          i;
-    knock_need_t    need;
-    knock_str_t     values[8];
-    unsigned char   verdicts[8];
+    size_t            i, n;
+    knock_need_t      need;
+    knock_str_t       values[32];
+    knock_arena_t    *arena;
+    knock_error_t     err;
+    knock_apply_t     again;
+    unsigned char     verdicts[32];
+    knock_received_t  received;
+
+    n = apply->packs.n;
+
+    if (n == 0 || n > 32) {
+        return;
+    }
 
     memset(values, 0, sizeof(values));
 
-    for (i = 0; i < 8; i++) {
-        verdicts[i] = (unsigned char) ((choice >> i) & 1 ? 'y'
-                                       : choice & 64 ? 'o' : 'l');
+    for (i = 0; i < 32; i++) {
+        verdicts[i] = (unsigned char) ((choice >> i % 8) & 1 ? 'y'
+                                       : choice & 64 ? 'n' : 'l');
         values[i].data = (unsigned char *) (uintptr_t)
                          bases[(choice + i) % 8];
         values[i].len = strlen(bases[(choice + i) % 8]);
     }
 
-    /* as many verdicts as it has ops, mostly */
+    /* there is no telling here how many are right: all counts are tried */
 
-    for (i = 0; i < r->n; i++) {
-        if (r->tasks[i] == NULL) {
-            continue;
-        }
-
+    for (i = 1; i <= 8; i++) {
         need.verdicts.data = verdicts;
-        need.verdicts.len = choice % 16 ? r->tasks[i]->units->nops % 8
-                                        : choice / 32;
+        need.verdicts.len = i;
         need.bases = values;
         need.nbases = choice % 4 + 1;
 
-        check(knock_task_need(r->tasks[i]->units, &need, r->arena)
+        arena = knock_arena_create(1024);
+        check(arena != NULL);
+
+        check(receive_once(arena, &again, in, &need, &received, &err)
               == KNOCK_OK);
-    }
+        receive_call(&again, &received);
 
-    for (i = 0; i < r->n; i++) {
-        if (!r->elements[i].bad) {
-            r->elements[i].json = NULL;
-        }
-    }
-
-    receive_tasks(r);
-
-    for (i = 0; i < r->n; i++) {
-        knock_element_clear(&r->elements[i]);
+        knock_arena_destroy(arena);
     }
 }
 
 
 static void
-receive_refused(knock_arena_t *arena, const knock_faults_t *faults,
+receive_refused(knock_arena_t *arena, const knock_received_t *received,
     const knock_error_t *err)
 {
     knock_str_t  json;
 
     check(err->code != KNOCK_E_NONE && err->code != KNOCK_E_INTERNAL);
     check(err->message[0] != '\0');
-    check(knock_answer_refused(arena, err, faults, &json) == KNOCK_OK);
+    check(knock_answer_refused(arena, err, &received->errors, &json)
+          == KNOCK_OK);
+    check(strict_json(json.data, json.len, 8));
+}
+
+
+static void
+receive_answer(knock_arena_t *arena, const knock_received_t *received)
+{
+    size_t           i;
+    knock_str_t      json;
+    knock_error_t    err;
+    knock_applied_t  applied;
+
+    check(received->nevents > 0 && received->nevents <= limits.max_batch);
+    check(part.statuses.len == received->nevents);
+
+    for (i = 0; received->indexes && i < received->nevents; i++) {
+        check(received->indexes[i] < limits.max_batch);
+        check(i == 0 || received->indexes[i] > received->indexes[i - 1]);
+    }
+
+    applied.statuses = part.statuses;
+    applied.runs = part.runs;
+    applied.indexes = received->indexes;
+    applied.errors = received->errors;
+
+    check(knock_answer_applied(arena, &applied, &json, &err) == KNOCK_OK);
     check(strict_json(json.data, json.len, 8));
 }
 
@@ -306,36 +282,33 @@ receive_runs(const knock_apply_t *apply, const knock_str_t *body)
 }
 
 
-/* what a call holds fits together, its command and the answer are whole */
+/* what a call holds fits together, and its command is whole */
 
 static void
-receive_call(receive_t *r)
+receive_call(knock_apply_t *apply, const knock_received_t *received)
 {
-    size_t               i, n;
-    knock_str_t          json;
-    knock_apply_t       *apply;
-    knock_applied_t      applied;
-    knock_command_t      command;
-    knock_apply_conf_t   conf;
+    size_t              i, n;
+    knock_command_t     command;
+    knock_apply_conf_t  conf;
 
-    apply = &r->apply;
+    check(apply->nunits == 1 && apply->nevents == received->nevents);
+    check(apply->runs.n == part.runs);
 
-    check(apply->nevents == r->good);
-
-    receive_keys(&apply->asked, &apply->brought);
+    receive_keys(apply);
     receive_packs(apply);
-    receive_runs(apply, &r->in.body);
 
-    for (i = 0; i < r->n; i++) {
-        if (r->tasks[i] && r->tasks[i]->doc.len) {
-            check(strict_json(r->tasks[i]->doc.data, r->tasks[i]->doc.len,
-                              64));
-        }
+    /* in turn: what is expected of an event, and its document */
+
+    for (i = 1; i < apply->logs.n; i += 2) {
+        check(strict_json(apply->logs.items[i].data,
+                          apply->logs.items[i].len, 64));
     }
 
     memset(&conf, 0, sizeof(knock_apply_conf_t));
 
     conf.window = 1000;
+    conf.log_length = 10;
+    conf.catalogue_length = 10;
     knock_str_set(&conf.token, "a token");
 
     check(knock_apply_command(apply, &conf, &command) == KNOCK_OK);
@@ -350,25 +323,19 @@ receive_call(receive_t *r)
     for (i = 0; i < n; i++) {
         check(command.argvlen[i] == 0 || command.argv[i] != NULL);
     }
-
-    memset(&applied, 0, sizeof(knock_applied_t));
-
-    check(knock_answer_applied(r->arena, &applied, r->faults, &json)
-          == KNOCK_OK);
-    check(strict_json(json.data, json.len, 8));
 }
 
 
 /* every key is of the environment, without control characters, once */
 
 static void
-receive_keys(const knock_strs_t *keys, const knock_strs_t *others)
+receive_keys(const knock_apply_t *apply)
 {
     size_t       i, j;
     knock_str_t  key;
 
-    for (i = 0; i < keys->n + others->n; i++) {
-        key = i < keys->n ? keys->items[i] : others->items[i - keys->n];
+    for (i = 0; i < apply->keys.n; i++) {
+        key = apply->keys.items[i];
 
         check(key.len > 6 && memcmp(key.data, "k:{e}:", 6) == 0);
         check(strict_utf8(key.data, key.len));
@@ -378,8 +345,7 @@ receive_keys(const knock_strs_t *keys, const knock_strs_t *others)
         }
 
         for (j = 0; j < i; j++) {
-            check(!knock_str_eq(&key, j < keys->n ? &keys->items[j]
-                                      : &others->items[j - keys->n]));
+            check(!knock_str_eq(&key, &apply->keys.items[j]));
         }
     }
 }

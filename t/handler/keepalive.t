@@ -33,7 +33,7 @@ sub pipelined {
                   "pipelined: number $n, when its turn has come";
         $fake->reply($call, applied($call, $n % 2 ? 'p' : 'd'));
         like $fake->answer($http)->{body},
-             $n % 2 ? qr/"ignored":1/ : qr/"duplicates":1/,
+             $n % 2 ? qr/"accepted":1/ : qr/"duplicates":1/,
              "pipelined: number $n has its own answer";
     }
 

@@ -14,7 +14,6 @@
 
 #include "live.h"
 #include "knock_digest.h"
-#include "knock_apply.h"
 #include "knock_receive.h"
 
 
@@ -34,9 +33,8 @@ typedef struct {
 
 /* not static and not inlined: callgrind looks for its name */
 
-int cost_measured(knock_apply_t *apply, const knock_live_t *live,
-    knock_receive_t *in, const knock_need_t *need, knock_command_t *command,
-    knock_error_t *err);
+int cost_measured(knock_parts_t *parts, knock_receive_t *in,
+    knock_command_t *command, knock_error_t *err);
 
 static const cost_kind_t *cost_find(const char *name);
 static void cost_make(knock_buf_t *buf, const cost_kind_t *kind, size_t n);
@@ -102,12 +100,15 @@ int
 main(int argc, char **argv)
 {
     size_t              n;
+    unsigned            samples;
     knock_buf_t         buf;
     knock_str_t         token = knock_string(LIVE_TOKEN);
     knock_need_t        need;
     knock_live_t       *live;
     knock_error_t       err;
     knock_arena_t      *arena, *call;
+    knock_part_t        part;
+    knock_parts_t       parts;
     knock_apply_t       apply;
     knock_limits_t      limits;
     knock_command_t     command;
@@ -144,9 +145,11 @@ main(int argc, char **argv)
     limits.max_recipients = n + 2;
     limits.max_depth = KNOCK_MAX_DEPTH;
     limits.max_run_bytes = (size_t) 1 << 30;
+    samples = 64;
 
     in.limits = &limits;
     in.log = KNOCK_LOG_ON;
+    in.samples = &samples;
     in.now = NOW;
     in.endpoint = knock_live_endpoint(live, &token, NOW);
 
@@ -154,16 +157,16 @@ main(int argc, char **argv)
         cost_need(arena, kind, n, &need);
     }
 
+    knock_parts_whole(&parts, &part, &apply, call, live,
+                      kind->base ? &need : NULL);
+
     if (knock_apply_begin(&apply, call, live, 0) != KNOCK_OK) {
         return cost_fail("no memory");
     }
 
     err.message[0] = '\0';
 
-    if (cost_measured(&apply, live, &in, kind->base ? &need : NULL, &command,
-                      &err)
-        != KNOCK_OK)
-    {
+    if (cost_measured(&parts, &in, &command, &err) != KNOCK_OK) {
         return cost_fail(err.message[0] ? err.message : "no memory");
     }
 
@@ -174,58 +177,23 @@ main(int argc, char **argv)
 }
 
 
-/* all events in one call; of what is stored only the first one has to be told */
-
 int __attribute__((noinline))
-cost_measured(knock_apply_t *apply, const knock_live_t *live,
-    knock_receive_t *in, const knock_need_t *need, knock_command_t *command,
-    knock_error_t *err)
+cost_measured(knock_parts_t *parts, knock_receive_t *in,
+    knock_command_t *command, knock_error_t *err)
 {
-    int                  rc;
-    size_t               i, n;
-    knock_task_t        *task;
-    knock_flood_t        flood;
-    knock_round_t        round;
-    knock_element_t      element;
-    knock_apply_conf_t   conf;
-    const knock_json_t  *v;
-
-    knock_flood_init(&flood);
+    knock_received_t    received;
+    knock_apply_conf_t  conf;
 
     memset(&conf, 0, sizeof(knock_apply_conf_t));
     knock_str_set(&conf.token, "a token");
 
-    if (knock_round_init(&round, apply->arena, live, &flood, NOW) != KNOCK_OK
-        || knock_receive(apply->arena, in, &v, &n, err) != KNOCK_OK)
+    if (knock_receive(parts, in, &received, err) != KNOCK_OK
+        || knock_apply_command(parts->parts->apply, &conf, command) != KNOCK_OK)
     {
         return KNOCK_ERROR;
     }
 
-    for (i = 0; i < n; i++, v = knock_json_next(v)) {
-        memset(&element, 0, sizeof(knock_element_t));
-        element.index = i;
-        element.text = knock_json_text(v);
-        element.json = v;
-
-        rc = knock_receive_event(&round, in, &element, &task, err);
-
-        if (rc == KNOCK_DECLINED) {
-            continue;
-        }
-
-        if (rc != KNOCK_OK) {
-            return KNOCK_ERROR;
-        }
-
-        task->units->need = need;
-        need = NULL;
-
-        knock_apply_add(apply, apply->arena, task->units, NULL);
-    }
-
-    knock_flood_clear(&flood);
-
-    return knock_apply_command(apply, &conf, command);
+    return KNOCK_OK;
 }
 
 
@@ -265,11 +233,14 @@ cost_need(knock_arena_t *arena, const cost_kind_t *kind, size_t n,
 
     need->nbases = 1;
     need->bases = knock_arena_calloc(arena, 1, sizeof(knock_str_t));
-    knock_str_set(&need->verdicts, "y");
+    need->verdicts.len = n;
+    need->verdicts.data = knock_arena_alloc(arena, n);
 
-    if (need->bases == NULL) {
+    if (need->bases == NULL || need->verdicts.data == NULL) {
         exit(cost_fail("no memory"));
     }
+
+    memset(need->verdicts.data, KNOCK_VERDICT_APPLY, n);
 
     knock_buf_init(&buf, arena, 4096);
     knock_buf_add_char(&buf, '{');

@@ -404,10 +404,6 @@ sub answer {
 }
 
 
-# What holds, but for the log, which is written a while later.
-
 sub snapshot {
-    return { map { $_ => redis('DUMP', $_) }
-             grep { !/:(?:log|log_sizes|catalogue|catalogue_info):segment$/ }
-             @{ redis('KEYS', '*') } };
+    return { map { $_ => redis('DUMP', $_) } @{ redis('KEYS', '*') } };
 }

@@ -502,7 +502,7 @@ sub check {
 
     my @users = grep {
         my %user = @{ redis('HGETALL', "$environment:user:$_") };
-        delete @user{qw(updated_at identified_at)};
+        delete $user{updated_at};
         $_ = $json->decode($_) for values %user;
         $json->encode(\%user) ne $json->encode($expected->{users}{$_})
     } keys %{ $expected->{users} };

@@ -175,7 +175,6 @@ sub endpoints {
               { source => 's', environment => 'development', token => 'tok',
                 url => 'https://h/"in"/tok', enabled => JSON::PP::true,
                 identify_enabled => JSON::PP::false,
-                identify_order => 'timestamp',
                 idempotency_enabled => JSON::PP::true,
                 signing_secret_set => JSON::PP::false,
                 previous_signing_secret_set => JSON::PP::false,
@@ -415,12 +414,11 @@ sub endpoint_delete {
     $lib->redis('HSET', $lib->key('endpoints'), 's2/token', 'x', 'ss/token',
                 'y');
     $lib->redis('HSET', $lib->key('catalogue_info:s'), 'cpage', 1);
-    $lib->redis('XADD', $lib->key('log:s'), '*', 'n', 1, 'b', '');
-    $lib->redis('RPUSH', $lib->key('log_sizes:s'), '1 0');
+    $lib->redis('XADD', $lib->key('log:s'), '*', 's', 'p');
 
     my @delete = ('knock_endpoint_delete',
                   ['version', 'endpoints', 'catalogue:s', 'catalogue_info:s',
-                   'log:s', 'log_sizes:s'], 's');
+                   'log:s'], 's');
 
     $lib->answers('an endpoint is deleted', 204, '', @delete);
     is_deeply([ sort @{ $lib->redis('KEYS', '*') } ],

@@ -1,4 +1,4 @@
-# redis-schema/knock.lua: the catalogue, users and runs; t/lua/log.t has the log.
+# redis-schema/knock.lua: the catalogue, the log, users and runs.
 
 use strict;
 use warnings;
@@ -17,6 +17,7 @@ my @NAMES = ('a"b', 'a\\b', 'a/b', 'ü€😀', ' ', '%s', '{}', "a\x7fb",
 
 catalogue();
 catalogue_pages();
+logs();
 users();
 user_deletion();
 user_lists();
@@ -24,21 +25,6 @@ runs();
 test_runs();
 
 done_testing();
-
-
-# Events come: [event key, how many, sample], of which `length` keys are kept.
-
-sub count {
-    my ($length, @events) = @_;
-
-    $lib->redis('HSET', $lib->key('endpoints'), 'segment/token', 'tok');
-    $lib->call('knock_record',
-               ['endpoints', map { "$_:segment" } qw(log log_sizes catalogue
-                                                     catalogue_info)],
-               'segment', 10, 10_000, $length, 0,
-               map { ($_->[0], $_->[1], 1772323200000, $_->[2] // '') }
-               @events);
-}
 
 
 sub catalogue {
@@ -52,9 +38,11 @@ sub catalogue {
 
     @keys = ('catalogue:segment', 'catalogue_info:segment');
 
-    count(100, map { ["track/$_", 1] } @NAMES);
-    count(100, ['page', 1, '{"a":[],"b":1.0}']);
-    count(100, ['page', 1]);
+    $lib->apply([ { events => [ map { { event => "track/$_", status => 'i' } }
+                                @NAMES ] } ]);
+    $lib->apply([ { events => [
+        { event => 'page', sample => '{"a":[],"b":1.0}' },
+        { event => 'page' } ] } ]);
     $lib->redis('HSET', $lib->key($keys[1]), 'fpage', 1772323200001);
     $lib->redis('ZADD', $lib->key($keys[0]), 4107542399000, 'page');
 
@@ -92,7 +80,8 @@ sub catalogue_pages {
     my @page = ('knock_catalogue_list', \@keys);
 
     for my $i (1 .. 9) {
-        count(7, ["track/$i", 1]);
+        $lib->apply([ { events => [ { event => "track/$i" } ] } ],
+                    catalogue_length => 7);
         $lib->redis('ZADD', $lib->key($keys[0]), $i, "track/$i");
     }
 
@@ -109,12 +98,89 @@ sub catalogue_pages {
     $lib->refuses("'$_' is no cursor", 422, 'invalid_cursor', @page, 10, $_)
         for '-1', '1.5', 'x"', '1e3', '99999999999';
 
-    count(100, map { ["track/$_", 1, '"' . 'x' x 300000 . '"'] } 1 .. 9);
+    $lib->apply([ { events => [ { event => "track/$_",
+                                  sample => '"' . 'x' x 300000 . '"' } ] } ])
+        for 1 .. 9;
 
     my $answer = $lib->answers('large samples', 200, '', @page, 100, '');
 
     is(scalar @{ $answer->{items} }, 4, 'are fewer to a page');
     is(scalar @{ $lib->pages(100, @page) }, 9, 'all are listed');
+}
+
+
+sub logs {
+    $lib->flush;
+
+    my @page = ('knock_log_page', ['log:segment']);
+    my $read = sub {
+        my ($limit, $statuses) = @_;
+        my ($cursor, @got, $pages) = ('');
+
+        while (1) {
+            my ($next, @list) = @{ $lib->call(@page, $limit, $cursor,
+                                              $statuses // '') };
+
+            die 'a page too long' if @list > 4 * $limit || ++$pages > 100;
+            push @got, [ splice @list, 0, 4 ] while @list;
+
+            return \@got if $next eq '';
+            $cursor = $next;
+        }
+    };
+
+    is_deeply($lib->call(@page, 10, '', ''), [''], 'an empty log');
+    $lib->refuses("'$_' is no cursor", 422, 'invalid_cursor', @page, 10, $_,
+                  '')
+        for '5', '+', 'a-b', '1-1 2', '(1-1';
+
+    # a user that is there, for the verdicts
+    $lib->redis('HSET', $lib->key('user:u1'), 'id', '"u1"');
+    $lib->apply([ { events => [
+        { event => 'track/A', log => '{"n":1}', mark => 'm1', actions => [
+            ['user:nobody', ['user:u1', '{"run":1}'],
+                            ['user:u2', '{"run":2}']],
+            ['user:u1'], ['', ['user:u1', '{"run":3}']] ] },
+        { event => 'track/B', log => '{"n":2}', status => 'i' },
+        { event => 'track/A', log => '{"n":3}', mark => 'm1',
+          actions => [['user:u1', ['user:u1', '{"run":1}']]] },
+        { event => 'track/C', log => '{"n":4}', status => 'f' },
+        { event => 'track/D' } ] } ]);
+    $lib->apply([ { plan => 1, events => [
+        { event => 'track/E', log => '{"n":5}',
+          ops => [['user:u1', 'e', { x => '"' . 'x' x 262144 . '"' }]],
+          actions => [['', ['user:u1', '{"run":4}']]] },
+        { event => 'track/F', log => '{"n":6}',
+          ops => [['user:u1', 'r', { x => '"' . 'x' x 262144 . '"' }]],
+          actions => [['', ['user:u1', '{"run":5}']]] } ] } ]);
+
+    is_deeply([ map { [ @$_[1 .. 3] ] } @{ $read->(100) } ],
+              [ ['p', 'l;', '{"n":6}'], ['l', '', '{"n":5}'],
+                ['f', '', '{"n":4}'],   ['d', '', '{"n":3}'],
+                ['i', '', '{"n":2}'],   ['p', 'urn;a;r;', '{"n":1}'] ],
+              'what came and what was done, newest first');
+
+    for my $statuses ('p', 'i', 'd', 'f', 'l', 'fl', 'pidfl') {
+        is_deeply([ map { $_->[1] } @{ $read->(2, $statuses) } ],
+                  [ grep { index($statuses, $_) >= 0 } qw(p l f d i p) ],
+                  "those that are one of $statuses");
+    }
+
+    is_deeply($read->($_), $read->(100), "pages of $_") for 1 .. 7;
+
+    # more than one step, and more than one look at a filtered log
+    $lib->flush;
+    $lib->apply([ { events => [ map { { log => qq({"n":$_}), status =>
+                                        $_ == 1 ? 'f' : 'i' } }
+                                1 .. 6000 ] } ], log_length => 10000);
+
+    is(scalar @{ $read->(1000) }, 6000, 'a long log is read to its end');
+    is(scalar @{ $read->(999) }, 6000, 'in pages of any length');
+    is_deeply([ map { $_->[3] } @{ $read->(10, 'f') } ], ['{"n":1}'],
+              'a rare one is found');
+    is_deeply([ @{ $lib->call(@page, 10, '', 'f') }[1 .. 9] ],
+              [ (undef) x 9 ], 'though not at the first look');
+    isnt($lib->call(@page, 10, '', 'f')->[0], '', 'which has a cursor');
 }
 
 

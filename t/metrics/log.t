@@ -20,7 +20,7 @@ my $last = 0;
 # the ways to ask for something: what the log calls them, and requests
 
 my %ways = (
-    event => [ qr/Redis did not apply 1 requests|1 requests were not answered/,
+    event => [ qr/Redis did not apply 1 requests|a request was not applied/,
                sub { post('/in/dev') } ],
     live  => [ qr/what is live could not be read from Redis/,
                sub { post('/in/nobody') } ],

@@ -103,11 +103,11 @@ test('all of its calls are taken', async () => {
   await close(analytics)
 
   for (const type of ['page', 'screen', 'group', 'alias']) {
-    assert.equal(await counted(redis, type, 8), 1, type)
+    assert.equal(await counted(redis, type), 1, type)
   }
 
-  assert.equal(await counted(redis, 'identify', 8), 2)
-  assert.equal(await counted(redis, 'track/Signed Up', 8), 2)
+  assert.equal(await counted(redis, 'identify'), 2)
+  assert.equal(await counted(redis, 'track/Signed Up'), 2)
   assert.deepEqual(await user(redis, 'u9'), { id: 'u9', name: 'Nine' })
   assert.deepEqual((await runs(redis)).map(({ workflow, recipient }) => [workflow, recipient.id]),
     [['welcome', 'u9']])
@@ -143,7 +143,7 @@ test('an event that is given up comes again with its messageId', async () => {
   await close(analytics)
 
   assert.deepEqual((await runs(redis)).map(({ message_id: id }) => id).sort(), ['m1', 'm2'])
-  assert.equal(await counted(redis, 'track/Comment Created', 4), 2)
+  assert.equal(await counted(redis, 'track/Comment Created'), 2)
 })
 
 test('it comes again after a 503, and each event takes effect once', async () => {
@@ -165,6 +165,7 @@ test('it comes again after a 503, and each event takes effect once', async () =>
 
     assert.deepEqual((await runs(impatient.redis)).map(({ data }) => data.i).sort((a, b) => a - b),
       Array.from({ length: 25 }, (_, i) => i))
+    assert.equal(await counted(impatient.redis, 'track/Comment Created'), 25)
     assert.deepEqual(impatient.complaints(), [])
   } finally {
     impatient.redisServer.kill('SIGCONT')

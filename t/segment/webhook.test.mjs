@@ -118,7 +118,7 @@ test('a single track event becomes a run with all its parameters', async () => {
   assert.deepEqual(fields, {
     workflow: 'new-comment',
     environment: 'development',
-    source: redis.source,
+    source: 'segment',
     event: 'track/Comment Created',
     message_id: sent.messageId,
     action: 'comment-created',
@@ -192,7 +192,7 @@ test('the events of a batch apply in order', async () => {
   assert.equal(await user(redis, 'lee12'), null)
 
   for (const type of ['page', 'screen', 'group', 'alias']) {
-    assert.equal(await counted(redis, type, 8), 1)
+    assert.equal(await counted(redis, type), 1)
   }
 })
 
@@ -271,7 +271,7 @@ test('an event sent again has no effect, whatever its batch is', async () => {
 
   assert.deepEqual(await received(), [a, b, c].map(({ messageId }) => `${messageId} sam10`))
   assert.deepEqual(await user(redis, 'sam10'), { id: 'sam10', n: 2 })
-  assert.equal(await counted(redis, 'track/Comment Created', 9), 3)
+  assert.equal(await counted(redis, 'track/Comment Created'), 3)
 })
 
 test('without a mapped event the body is empty, and the answer says where to look', async () => {
@@ -373,6 +373,7 @@ test('while Redis does not answer it is told to come again, and that does it', a
 
     assert.deepEqual(await received(impatient.redis),
       [`${sent[0].messageId} sam10`, `${sent[1].messageId} kim7`])
+    assert.equal(await counted(impatient.redis, 'track/Comment Created'), 2)
     assert.deepEqual(impatient.complaints(), [])
   } finally {
     impatient.redisServer.kill('SIGCONT')

@@ -4,161 +4,177 @@
 #include "fixture.h"
 
 #include "knock_answer.h"
-
-
-static knock_faults_t  *faults;
-
-
-static int
-begin(void **state)
-{
-    if (setup(state) != 0) {
-        return 1;
-    }
-
-    faults = knock_faults_create(arena);
-
-    return faults == NULL;
-}
-
-
-static void
-fault(size_t index, const char *action, knock_error_code_e code,
-    const char *message)
-{
-    knock_str_t    key;
-    knock_error_t  err;
-
-    key = str(action ? action : "");
-
-    (void) knock_error_set(&err, code, "%s", message);
-    knock_faults_add(faults, index, action ? &key : NULL, &err);
-}
+#include "knock_unit.h"
 
 
 static const char *
-applied(const knock_faults_t *wrong)
+applied(const char *statuses, uint64_t runs, const size_t *indexes,
+    const char *errors)
 {
     knock_str_t      json;
-    knock_applied_t  a = { 1, 2, 3, 18446744073709551615u };
+    knock_error_t    err;
+    knock_applied_t  a;
 
-    assert_int_equal(knock_answer_applied(arena, &a, wrong, &json), KNOCK_OK);
+    a.statuses = str(statuses);
+    a.runs = runs;
+    a.indexes = indexes;
+    a.errors = str(errors);
 
-    return text(&json);
-}
-
-
-static const char *
-refused(const knock_faults_t *wrong)
-{
-    knock_str_t    json;
-    knock_error_t  err;
-
-    (void) knock_error_set(&err, KNOCK_E_INVALID_JSON, "at byte %d", 7);
-
-    assert_int_equal(knock_answer_refused(arena, &err, wrong, &json),
-                     KNOCK_OK);
+    if (knock_answer_applied(arena, &a, &json, &err) == KNOCK_DECLINED) {
+        assert_int_equal(err.code, KNOCK_E_USER_TOO_LARGE);
+        return "refused";
+    }
 
     return text(&json);
-}
-
-
-static void
-an_answer_has_the_figures(void **state)
-{
-    (void) state;
-
-    assert_string_equal(applied(NULL),
-                        "{\"accepted\":1,\"duplicates\":2,\"ignored\":3,"
-                        "\"runs\":18446744073709551615,\"errors\":[]}\n");
 }
 
 
 static void
 an_error_names_its_event_code_and_message(void **state)
 {
+    knock_buf_t    buf;
+    knock_str_t    json, action;
+    knock_error_t  err;
+
     (void) state;
 
-    fault(0, NULL, KNOCK_E_INVALID_EVENT, "say \"x\"");
-    fault(3999, "a-1", KNOCK_E_RECIPIENTS_MISSING, "m\n");
+    knock_buf_init(&buf, arena, 0);
+    action = str("a-1");
 
-    assert_string_equal(applied(faults),
-        "{\"accepted\":1,\"duplicates\":2,\"ignored\":3,"
-        "\"runs\":18446744073709551615,\"errors\":["
+    (void) knock_error_set(&err, KNOCK_E_INVALID_EVENT, "say \"%s\"", "x");
+    knock_answer_add_error(&buf, 0, NULL, &err);
+
+    (void) knock_error_set(&err, KNOCK_E_RECIPIENTS_MISSING, "m\n");
+    knock_answer_add_error(&buf, 3999, &action, &err);
+
+    assert_int_equal(knock_buf_str(&buf, &json), KNOCK_OK);
+    assert_string_equal(text(&json),
         "{\"index\":0,\"code\":\"invalid_event\","
         "\"message\":\"say \\\"x\\\"\"},"
         "{\"index\":3999,\"action\":\"a-1\",\"code\":\"recipients_missing\","
-        "\"message\":\"m\\n\"}]}\n");
-
-    assert_int_equal(faults->first.code, KNOCK_E_INVALID_EVENT);
-    assert_int_equal(faults->codes[KNOCK_E_INVALID_EVENT], 1);
-    assert_int_equal(faults->codes[KNOCK_E_RECIPIENTS_MISSING], 1);
+        "\"message\":\"m\\n\"}");
 }
 
 
 static void
-a_refusal_has_code_and_message_and_the_errors(void **state)
+a_refusal_has_code_and_message(void **state)
 {
+    knock_str_t    json, none = knock_null_string;
+    knock_error_t  err;
+
     (void) state;
 
-    assert_string_equal(refused(NULL), "{\"error\":{\"code\":\"invalid_json\","
-                                       "\"message\":\"at byte 7\"}}\n");
+    (void) knock_error_set(&err, KNOCK_E_INVALID_JSON, "at byte %d", 7);
 
-    fault(2, NULL, KNOCK_E_INVALID_EVENT, "m");
-
-    assert_string_equal(refused(faults),
-                        "{\"error\":{\"code\":\"invalid_json\","
-                        "\"message\":\"at byte 7\"},\"errors\":[{\"index\":2,"
-                        "\"code\":\"invalid_event\",\"message\":\"m\"}]}\n");
+    assert_int_equal(knock_answer_refused(arena, &err, &none, &json),
+                     KNOCK_OK);
+    assert_string_equal(text(&json), "{\"error\":{\"code\":\"invalid_json\","
+                                     "\"message\":\"at byte 7\"}}\n");
 }
 
-
-/* what does not fit is counted by code; nothing comes behind it that does */
 
 static void
-errors_are_bound(void **state)
+a_refusal_lists_the_errors_of_its_events(void **state)
 {
-    size_t       i;
-    const char  *long_one, *json, *end;
+    knock_str_t    json, errors;
+    knock_error_t  err;
 
     (void) state;
 
-    long_one = repeat("", "x", 500, "");
+    errors = str("{\"index\":0}");
+    (void) knock_error_set(&err, KNOCK_E_INVALID_EVENT, "m");
 
-    for (i = 0; i < 3000; i++) {
-        fault(i, NULL, i % 2 ? KNOCK_E_INVALID_EVENT : KNOCK_E_USER_TOO_LARGE,
-              long_one);
-    }
-
-    fault(i, NULL, KNOCK_E_INVALID_EVENT, "short");
-
-    json = applied(faults);
-    end = strstr(json, "],\"errors_omitted\":{");
-
-    assert_non_null(end);
-    assert_true(strlen(json) < KNOCK_ANSWER_ERRORS + 256);
-    assert_true(strlen(json) > KNOCK_ANSWER_ERRORS - 1024);
-    assert_null(strstr(json, "short"));
-    assert_int_equal(faults->codes[KNOCK_E_INVALID_EVENT], 1501);
-    assert_int_equal(faults->omitted,
-                     faults->omitted_codes[KNOCK_E_INVALID_EVENT]
-                     + faults->omitted_codes[KNOCK_E_USER_TOO_LARGE]);
-    assert_non_null(strstr(end, "\"user_too_large\":"));
+    assert_int_equal(knock_answer_refused(arena, &err, &errors, &json),
+                     KNOCK_OK);
+    assert_string_equal(text(&json),
+                        "{\"error\":{\"code\":\"invalid_event\","
+                        "\"message\":\"m\"},\"errors\":[{\"index\":0}]}\n");
 }
 
 
-#undef t
-#define t(name)  cmocka_unit_test_setup_teardown(name, begin, teardown)
+static void
+statuses_are_counted(void **state)
+{
+    (void) state;
+
+    assert_string_equal(applied("p", 1, NULL, ""),
+                        "{\"accepted\":1,\"duplicates\":0,\"ignored\":0,"
+                        "\"runs\":1,\"errors\":[]}\n");
+    assert_string_equal(applied("pdiipd", 18446744073709551615u, NULL, ""),
+                        "{\"accepted\":2,\"duplicates\":2,\"ignored\":2,"
+                        "\"runs\":18446744073709551615,\"errors\":[]}\n");
+}
+
+
+static void
+an_event_whose_actions_failed_was_accepted(void **state)
+{
+    (void) state;
+
+    assert_string_equal(applied("f", 0, NULL, "{\"index\":0}"),
+                        "{\"accepted\":1,\"duplicates\":0,\"ignored\":0,"
+                        "\"runs\":0,\"errors\":[{\"index\":0}]}\n");
+}
+
+
+static void
+a_user_that_is_too_large_is_an_error_of_its_event(void **state)
+{
+    const char  *json;
+
+    (void) state;
+
+    json = applied("plp", 0, NULL, "");
+
+    assert_non_null(strstr(json, "{\"accepted\":2,\"duplicates\":0,"
+                                 "\"ignored\":0,\"runs\":0,\"errors\":["
+                                 "{\"index\":1,\"code\":\"user_too_large\","
+                                 "\"message\":\""));
+    assert_non_null(strstr(json, "262144"));
+}
+
+
+static void
+the_index_of_an_event_is_that_in_the_body(void **state)
+{
+    const char  *json;
+
+    static const size_t  indexes[] = { 2, 5, 7 };
+
+    (void) state;
+
+    json = applied("lpl", 0, indexes, "{\"index\":0}");
+
+    assert_non_null(strstr(json, "\"errors\":[{\"index\":0},{\"index\":2,"
+                                 "\"code\":\"user_too_large\""));
+    assert_non_null(strstr(json, ",{\"index\":7,\"code\":\"user_too_large\""));
+}
+
+
+static void
+nothing_applied_is_a_refusal(void **state)
+{
+    (void) state;
+
+    assert_string_equal(applied("l", 0, NULL, ""), "refused");
+    assert_string_equal(applied("lll", 0, NULL, ""), "refused");
+    assert_string_not_equal(applied("ld", 0, NULL, ""), "refused");
+    assert_string_not_equal(applied("li", 0, NULL, ""), "refused");
+}
 
 
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        t(an_answer_has_the_figures),
         t(an_error_names_its_event_code_and_message),
-        t(a_refusal_has_code_and_message_and_the_errors),
-        t(errors_are_bound)
+        t(a_refusal_has_code_and_message),
+        t(a_refusal_lists_the_errors_of_its_events),
+        t(statuses_are_counted),
+        t(an_event_whose_actions_failed_was_accepted),
+        t(a_user_that_is_too_large_is_an_error_of_its_event),
+        t(the_index_of_an_event_is_that_in_the_body),
+        t(nothing_applied_is_a_refusal)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -743,9 +743,8 @@ static const struct {
       "there is no such field, remove it: \"kind\"" },
 
     { ENDPOINT_PATCH, "{}", "there is nothing to change: give at least one of "
-      "\"enabled\", \"identify_enabled\", \"identify_order\", "
-      "\"idempotency_enabled\", \"signing_secret\" and "
-      "\"previous_signing_secret\"" },
+      "\"enabled\", \"identify_enabled\", \"idempotency_enabled\", "
+      "\"signing_secret\" and \"previous_signing_secret\"" },
     { ENDPOINT_PATCH, "{\"enabled\":null}", "there is nothing to change" },
     { ENDPOINT_PATCH, "{\"enabled\":1}",
       "\"enabled\": expected true or false" },

@@ -10,24 +10,13 @@
 static knock_apply_t        apply;
 static knock_live_t        *live;
 static knock_apply_conf_t   conf = {
-    .window = 86400000, .token = knock_string("TOKEN")
+    .window = 86400000, .log_length = 1000, .catalogue_length = 500,
+    .token = knock_string("TOKEN")
 };
 
 
-/* what a unit is made of; a test then makes it otherwise */
+static void add_plan(knock_buf_t *buf, const unsigned char *p, size_t len);
 
-static struct {
-    knock_op_t       op;
-    knock_unit_t     unit;
-    knock_field_t    fields[2];
-    knock_upsert_t   upsert;
-    knock_target_t   run;
-    knock_target_t   actor;
-    unsigned char    mark[KNOCK_MARK_LEN];
-} made;
-
-
-/* all that a test adds is of one request, unless it begins another */
 
 static int
 begin(void **state)
@@ -43,161 +32,25 @@ begin(void **state)
     prefix = str("k");
     environment = str("e");
 
-    if (rc
-        || knock_live_build(arena, &prefix, &environment, 1, &reply, &live)
-           != KNOCK_OK
-        || knock_apply_begin(&apply, arena, live, 0) != KNOCK_OK)
-    {
-        return 1;
-    }
-
-    apply.nrequests = 1;
-
-    return 0;
-}
-
-
-/* an event that upserts a user and has a run for a recipient; NULL: none */
-
-static knock_unit_t *
-make(char mark, const char *user, const char *recipient)
-{
-    memset(&made, 0, sizeof(made));
-    memset(made.mark, mark, KNOCK_MARK_LEN);
-
-    made.fields[0].name = str("a");
-    made.fields[0].json = str("1");
-    made.upsert.fields = made.fields;
-    made.upsert.nfields = 1;
-    made.op.upsert = &made.upsert;
-    made.unit.mark = mark ? made.mark : NULL;
-
-    if (user) {
-        made.op.key = str(user);
-        made.unit.ops = &made.op;
-        made.unit.nops = 1;
-    }
-
-    if (recipient) {
-        made.run.key = str(recipient);
-        made.run.run = str("RUN");
-        made.unit.runs = &made.run;
-        made.unit.nruns = 1;
-    }
-
-    return &made.unit;
-}
-
-
-/* the same, whose marks and ops have to live as long as the call */
-
-static void
-add(char mark, const char *user, const char *recipient)
-{
-    knock_unit_t  *unit;
-
-    unit = make(mark, user, recipient);
-
-    if (unit->mark) {
-        unit->mark = (unsigned char *) repeat("", text(&(knock_str_t) {
-                                              1, made.mark }), KNOCK_MARK_LEN,
-                                              "");
-    }
-
-    knock_apply_add(&apply, arena, unit, NULL);
-}
-
-
-/* what stands there as n bytes, big-endian */
-
-static size_t
-number(const knock_str_t *s, size_t at, size_t n)
-{
-    size_t  value;
-
-    assert_true(at + n <= s->len);
-
-    for (value = 0; n; n--) {
-        value = value << 8 | s->data[at++];
-    }
-
-    return value;
+    return rc
+           || knock_live_build(arena, &prefix, &environment, 1, &reply,
+                               &live)
+              != KNOCK_OK
+           || knock_apply_begin(&apply, arena, live, 0) != KNOCK_OK;
 }
 
 
 /*
- * The command with spaces between its arguments: '' is one without bytes, the
- * plan and the details stand as their numbers.
+ * The arguments from the n-th on, with spaces between them; '' is one without
+ * bytes, and a plan stands as its numbers, with commas between them.
  */
 
-static void
-add_numbers(knock_buf_t *buf, const knock_str_t *s, size_t *at, size_t n,
-    size_t bytes)
-{
-    while (n--) {
-        knock_buf_add_char(buf, ' ');
-        knock_buf_add_uint(buf, number(s, *at, bytes));
-        *at += bytes;
-    }
-}
-
-
-static void
-add_plan(knock_buf_t *buf, const knock_str_t *plan)
-{
-    size_t  at;
-
-    at = 0;
-    add_numbers(buf, plan, &at, 9, 4);
-
-    while (at < plan->len) {
-        knock_buf_add_lit(buf, " |");
-        add_numbers(buf, plan, &at, 1, 3);
-        add_numbers(buf, plan, &at, 2, 2);
-        add_numbers(buf, plan, &at, 1, 3);
-    }
-}
-
-
-static void
-add_details(knock_buf_t *buf, const knock_str_t *plan,
-    const knock_str_t *details)
-{
-    size_t  at, n;
-
-    at = 0;
-
-    add_numbers(buf, details, &at, number(plan, 4, 4), 2);
-    knock_buf_add_lit(buf, " |");
-    add_numbers(buf, details, &at, 2 * number(plan, 28, 4), 2);
-    knock_buf_add_lit(buf, " |");
-    add_numbers(buf, details, &at, number(plan, 20, 4) + 1, 3);
-    knock_buf_add_lit(buf, " |");
-    add_numbers(buf, details, &at, number(plan, 20, 4), 2);
-    knock_buf_add_lit(buf, " |");
-    add_numbers(buf, details, &at, number(plan, 16, 4), 3);
-    knock_buf_add_lit(buf, " |");
-
-    for (n = number(plan, 32, 4); n; n--) {
-        add_numbers(buf, details, &at, 1, 2);
-        add_numbers(buf, details, &at, 1, 3);
-    }
-
-    while (at < details->len) {
-        knock_buf_add_lit(buf, " |");
-        add_numbers(buf, details, &at, 1, 4);
-        add_numbers(buf, details, &at, 1, 1);
-        add_numbers(buf, details, &at, 1, 3);
-    }
-}
-
-
 static const char *
-command(size_t first)
+command(size_t n)
 {
     size_t           i, total, plan;
     knock_buf_t      buf;
-    knock_str_t      s, args[2];
+    knock_str_t      s;
     knock_command_t  call;
 
     assert_int_equal(knock_apply_command(&apply, &conf, &call), KNOCK_OK);
@@ -206,42 +59,60 @@ command(size_t first)
         total += call.argc[i];
     }
 
-    for (plan = 0; strcmp(call.argv[plan], "FCALL") != 0; plan++) {
-        /* void */
-    }
+    plan = total;
 
-    plan += 3 + 5 + apply.asked.n + apply.brought.n + 4;
+    for (i = 0; i < total; i++) {
+        if (call.argvlen[i] == 5 && memcmp(call.argv[i], "FCALL", 5) == 0) {
+            plan = i + 3 + apply.keys.n + 6;
+        }
+    }
 
     knock_buf_init(&buf, arena, 0);
 
-    for (i = first; i < total; i++) {
-        s.len = call.argvlen[i];
-        s.data = (unsigned char *) (uintptr_t) call.argv[i];
+    for (i = n; i < total; i++) {
+        knock_buf_add(&buf, " ", i > n);
 
-        if (i == plan || i == plan + 1) {
-            args[i - plan] = s;
-            knock_buf_add(&buf, " ", i > first);
-            knock_buf_add_char(&buf, '[');
-
-            if (i == plan) {
-                add_plan(&buf, &args[0]);
-
-            } else {
-                add_details(&buf, &args[0], &args[1]);
-            }
-
-            knock_buf_add_lit(&buf, " ]");
+        if (i == plan) {
+            add_plan(&buf, (const unsigned char *) call.argv[i],
+                     call.argvlen[i]);
             continue;
         }
 
-        knock_buf_add(&buf, " ", i > first);
-        knock_buf_add(&buf, s.len ? (char *) s.data : "''",
-                      s.len ? s.len : 2);
+        knock_buf_add(&buf, call.argvlen[i] ? call.argv[i] : "''",
+                      call.argvlen[i] ? call.argvlen[i] : 2);
     }
 
     assert_int_equal(knock_buf_str(&buf, &s), KNOCK_OK);
 
     return text(&s);
+}
+
+
+/* numbers of 32 bits, and behind those of the head and counts, of 8 */
+
+static void
+add_plan(knock_buf_t *buf, const unsigned char *p, size_t len)
+{
+    size_t  i, n;
+
+    n = 4 * (8 + 3 * (size_t) p[23]);
+
+    for (i = 0; i < len; i += i < n ? 4 : 1) {
+        knock_buf_add(buf, ",", i > 0);
+        knock_buf_add_uint(buf, i < n ? (uint64_t) p[i] << 24 | p[i + 1] << 16
+                                        | p[i + 2] << 8 | p[i + 3]
+                                      : p[i]);
+    }
+}
+
+
+static size_t
+add_key(const char *name)
+{
+    knock_str_t  key;
+
+    key = str(name);
+    return knock_apply_key(&apply, &key);
 }
 
 
@@ -253,190 +124,397 @@ a_call_begins_with_the_fixed_keys(void **state)
     assert_string_equal(command(0),
         "FCALL knock_apply 5 k:{e}:version k:{e}:runs k:{e}:seen:0 "
         "k:{e}:seen:1 k:{e}:large " KNOCK_LIBRARY_VERSION
-        " v7 86400000 '' [ 0 0 0 0 0 0 0 0 0 ] [ | | 1 | | | ] ''");
+        " v7 86400000 1000 500 '' 1,0,0,0,0,0,0,0 '' ''");
 }
 
 
 static void
-an_event_that_does_nothing_has_its_mark(void **state)
+a_key_stands_once(void **state)
 {
+    size_t  i;
+    char    name[16];
+
     (void) state;
 
-    add('m', NULL, NULL);
+    assert_int_equal(add_key("a"), 6);
+    assert_int_equal(add_key("b"), 7);
+    assert_int_equal(add_key("a"), 6);
+    assert_int_equal(add_key("k:{e}:version"), 1);
+    assert_int_equal(add_key("k:{e}:large"), 5);
+    assert_int_equal(add_key(""), 8);
+    assert_int_equal(add_key(""), 8);
 
-    assert_int_equal(apply.nevents, 1);
-    assert_string_equal(command(12),
-        "[ 0 1 1 0 0 1 0 0 0 ] [ 1 | | 1 1 | 1 | | ] '' mmmmmmmmmmmmmmmm");
+    assert_starts(command(0),
+                  "FCALL knock_apply 8 ");
+
+    for (i = 0; i < 1000; i++) {
+        (void) snprintf(name, sizeof(name), "key-%zu", i);
+        assert_int_equal(add_key(text(&(knock_str_t) { strlen(name),
+                                            (unsigned char *) name })),
+                         9 + i);
+    }
+
+    assert_int_equal(add_key("key-0"), 9);
+    assert_int_equal(add_key("key-999"), 1008);
 }
 
 
-/* those of whom it is asked whether they are there come first in KEYS */
+static void
+an_event_that_does_nothing(void **state)
+{
+    knock_unit_t        unit;
+    knock_unit_event_t  event;
+
+    (void) state;
+
+    memset(&unit, 0, sizeof(knock_unit_t));
+    memset(&event, 0, sizeof(knock_unit_event_t));
+
+    unit.events = &event;
+    unit.nevents = 1;
+    unit.catalogue = 6;
+    unit.log = 8;
+    event.status = KNOCK_STATUS_IGNORED;
+    event.key = str("page");
+
+    assert_int_equal(knock_apply_add(&apply, &unit), KNOCK_OK);
+    assert_int_equal(apply.nunits, 1);
+    assert_int_equal(apply.nevents, 1);
+
+    /*
+     * a plain call without marks, fields, runs and logs, with a count of one
+     * event; one unit with an event, and neither plan, verdicts nor guard
+     */
+
+    assert_string_equal(command(14),
+                        "1,0,0,0,0,1,0,0,6,1,0  1 0 0 0 0 0 1 1 0 0 0 '' "
+                        "page ''");
+}
+
 
 static void
 an_event_with_everything(void **state)
 {
+    char                  names[6][8];
+    size_t                i;
+    knock_op_t            op;
+    knock_need_t          need;
+    knock_unit_t          unit;
+    knock_field_t         fields[3];
+    knock_upsert_t        upsert;
+    knock_enqueue_t       enqueues[2];
+    knock_unit_event_t    event;
+    knock_unit_action_t   actions[2];
+
     (void) state;
 
-    (void) make('m', "u", "r");
+    memset(&op, 0, sizeof(knock_op_t));
+    memset(&need, 0, sizeof(knock_need_t));
+    memset(&unit, 0, sizeof(knock_unit_t));
+    memset(fields, 0, sizeof(fields));
+    memset(&upsert, 0, sizeof(knock_upsert_t));
+    memset(&event, 0, sizeof(knock_unit_event_t));
+    memset(actions, 0, sizeof(actions));
 
-    made.fields[1].name = str("o");
-    made.fields[1].json = str("{\"a\":1}");
-    made.fields[1].object = parse("{\"a\":1}");
-    made.upsert.nfields = 2;
-    made.op.kind = KNOCK_OP_RECIPIENT;
-    made.actor.key = str("x");
-    made.unit.actors = &made.actor;
-    made.unit.nactors = 1;
+    /* objects come behind the others */
 
-    knock_apply_add(&apply, arena, &made.unit, NULL);
+    fields[0].name = str("o");
+    fields[0].json = str("{\"a\":1}");
+    fields[0].object = parse("{\"a\":1}");
+    fields[1].name = str("a");
+    fields[1].json = str("1");
+    fields[2].name = str("b");
+    fields[2].json = str("[]");
 
-    assert_string_equal(command(8),
-        "r x u " KNOCK_LIBRARY_VERSION " v7 86400000 '' "
-        "[ 2 1 1 2 1 1 0 0 1 | 8 1 11 0 ] [ 1 | | 1 2 | 1 | 6 | 1 7 ]"
-        " '' mmmmmmmmmmmmmmmm"
-        " \xa1" "a\xa1" "1 \xa1o\xa7{\"a\":1} RUN");
+    for (i = 6; i < 12; i++) {
+        (void) snprintf(names[i - 6], sizeof(names[0]), "key-%zu", i);
+        assert_int_equal(add_key(names[i - 6]), i);
+    }
+
+    upsert.fields = fields;
+    upsert.nfields = 3;
+
+    op.upsert = &upsert;
+    op.entity = 9;
+    op.kind = KNOCK_OP_RECIPIENT;
+
+    enqueues[0].entity = 9;
+    enqueues[0].run = str("R1");
+    enqueues[1].entity = 10;
+    enqueues[1].run = str("R2");
+
+    actions[0].actor = 11;
+    actions[0].enqueues = enqueues;
+    actions[0].nenqueues = 2;
+
+    for (i = 0; i < KNOCK_MARK_LEN; i++) {
+        event.mark[i] = (unsigned char) ('A' + i);
+    }
+
+    event.status = KNOCK_STATUS_PROCESSED;
+    event.marked = 1;
+    event.key = str("track/T");
+    event.sample = str("SAMPLE");
+    event.log = str("LOG");
+    event.ops = &op;
+    event.nops = 1;
+    event.actions = actions;
+    event.nactions = 2;
+
+    need.verdicts = str("y");
+    need.bases = &fields[0].json;
+    need.nbases = 1;
+
+    unit.catalogue = 6;
+    unit.log = 8;
+    unit.events = &event;
+    unit.nevents = 1;
+    unit.need = &need;
+
+    assert_int_equal(knock_apply_add(&apply, &unit), KNOCK_OK);
+
+    assert_string_equal(command(20),
+        "0,1,1,2,1,1,2,1,6,1,1"
+        "  1 1 1 1 0 1 0 1 8 1 9 1 13 2 1 2 11 2 9 10 0 0"
+        " '' ABCDEFGHIJKLMNOP"
+        " \xa1" "a\xa1" "1\xa1" "b\xa2[]\xa1o\xa7{\"a\":1}"
+        " R1 R2"
+        " parr;; LOG"
+        " track/T SAMPLE"
+        " y {\"a\":1}");
 }
 
 
 static void
-an_entity_is_asked_for_unless_the_call_brings_it_first(void **state)
+units_follow_each_other_and_the_marks_stand_in_front(void **state)
+{
+    size_t              i, bytes;
+    knock_unit_t        unit;
+    knock_unit_event_t  events[3];
+
+    (void) state;
+
+    memset(&unit, 0, sizeof(knock_unit_t));
+    memset(events, 0, sizeof(events));
+
+    for (i = 0; i < 3; i++) {
+        events[i].status = i == 1 ? KNOCK_STATUS_FAILED
+                                  : KNOCK_STATUS_IGNORED;
+        events[i].marked = i != 2;
+        events[i].key = str("page");
+        memset(events[i].mark, 'a' + (int) i, KNOCK_MARK_LEN);
+    }
+
+    unit.catalogue = 6;
+    unit.events = events;
+    unit.nevents = 1;
+    assert_int_equal(knock_apply_add(&apply, &unit), KNOCK_OK);
+    bytes = apply.bytes;
+    assert_true(bytes > 0);
+
+    unit.events = events + 1;
+    unit.nevents = 2;
+    assert_int_equal(knock_apply_add(&apply, &unit), KNOCK_OK);
+
+    assert_true(apply.bytes > bytes);
+    assert_int_equal(apply.nunits, 2);
+    assert_int_equal(apply.nevents, 3);
+
+    assert_string_equal(command(14),
+        "0,2,0,0,0,1,0,0,6,3,0"
+        "  1 0 0 0 0 1 1 1 0 0 0"
+        " 2 0 0 0 0 1 2 1 0 0 0 0 1 1 0 0 0"
+        " '' aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb"
+        " page ''");
+}
+
+
+/* what a plain unit is made of; a test then makes it otherwise */
+
+static struct {
+    knock_op_t           op;
+    knock_unit_t         unit;
+    knock_field_t        field;
+    knock_upsert_t       upsert;
+    knock_enqueue_t      enqueue;
+    knock_unit_event_t   event;
+    knock_unit_action_t  action;
+} plain;
+
+
+static void
+make_plain(const char *user, const char *recipient)
+{
+    memset(&plain, 0, sizeof(plain));
+
+    plain.field.name = str("a");
+    plain.field.json = str("1");
+    plain.upsert.fields = &plain.field;
+    plain.upsert.nfields = 1;
+    plain.op.upsert = &plain.upsert;
+    plain.op.entity = add_key(user);
+    plain.enqueue.entity = add_key(recipient);
+    plain.enqueue.run = str("RUN");
+    plain.action.actor = add_key("actor");
+    plain.action.enqueues = &plain.enqueue;
+    plain.action.nenqueues = 1;
+    plain.event.status = KNOCK_STATUS_PROCESSED;
+    plain.event.marked = 1;
+    plain.event.key = str("track/T");
+    plain.event.ops = &plain.op;
+    plain.event.nops = 1;
+    plain.event.actions = &plain.action;
+    plain.event.nactions = 1;
+    plain.unit.events = &plain.event;
+    plain.unit.nevents = 1;
+
+    memset(plain.event.mark, 'm', KNOCK_MARK_LEN);
+}
+
+
+static void
+a_recipient_must_be_there_unless_the_call_brings_it(void **state)
 {
     (void) state;
 
-    add('a', "u", "v");
-    add('b', "v", "u");
-    add('c', "w", "v");
+    make_plain("u", "v");
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.must.len, 2);
+    assert_memory_equal(apply.must.data, "\0\7", 2);
 
-    assert_int_equal(apply.asked.n, 1);
-    assert_str(&apply.asked.items[0], "v");
-    assert_int_equal(apply.brought.n, 2);
-    assert_str(&apply.brought.items[0], "u");
-    assert_str(&apply.brought.items[1], "w");
+    make_plain("w", "u");
+    memset(plain.event.mark, 'n', KNOCK_MARK_LEN);
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.must.len, 2);
+
+    make_plain("w", "v");
+    memset(plain.event.mark, 'o', KNOCK_MARK_LEN);
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.must.len, 2);
+
+    assert_int_equal(apply.plain, 1);
+    assert_int_equal(apply.ops.len, 6);
+    assert_memory_equal(apply.ops.data, "\0\6\0\11\0\11", 6);
 }
 
 
 static void
-an_event_that_failed_is_only_looked_up(void **state)
+an_actor_must_be_there_where_the_log_says_so(void **state)
 {
-    knock_unit_t  *unit;
+    (void) state;
+
+    make_plain("u", "u");
+    plain.unit.log = 8;
+    plain.event.log = str("LOG");
+
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.plain, 1);
+    assert_memory_equal(apply.must.data, "\0\7", 2);
+    assert_memory_equal(apply.log_keys.data, "\0\10", 2);
+}
+
+
+static void
+what_the_plan_cannot_tell_is_not_plain(void **state)
+{
+    int           i;
+    knock_need_t  need;
 
     (void) state;
 
-    unit = make('f', NULL, NULL);
-    unit->forgotten = 1;
-    unit->mark = (unsigned char *) repeat("", "f", KNOCK_MARK_LEN, "");
-    knock_apply_add(&apply, arena, unit, NULL);
+    memset(&need, 0, sizeof(knock_need_t));
+    need.verdicts = str("y");
 
-    add('m', NULL, NULL);
-    add('f', NULL, NULL);
-    add('f', NULL, NULL);
-    add(0, NULL, NULL);
+    for (i = 0; i < 8; i++) {
+        assert_int_equal(knock_apply_begin(&apply, arena, live, 0), KNOCK_OK);
+        make_plain("u", "v");
 
-    /* the last one with a mark is a twin of the one before, not of the first */
+        switch (i) {
+        case 1:
+            plain.event.status = KNOCK_STATUS_FAILED;
+            break;
+        case 2:
+            plain.event.status = KNOCK_STATUS_IGNORED;
+            break;
+        case 3:
+            plain.unit.need = &need;
+            break;
+        case 4:
+            plain.unit.guard = 6;
+            break;
+        case 5:
+            plain.field.json = str("{}");
+            plain.field.object = parse("{}");
+            break;
+        case 6:
+            plain.upsert.nfields = 0;
+            break;
+        case 7:
+            assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+            break;
+        default:
+            break;
+        }
 
-    assert_string_equal(command(12),
-        "[ 0 4 3 0 0 5 0 1 0 ] "
-        "[ 2 3 4 1 | 4 3 | 1 1 1 1 1 1 | 1 1 1 1 1 | | ] ''"
-        " mmmmmmmmmmmmmmmm ffffffffffffffff ffffffffffffffff"
-        " ffffffffffffffff");
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+        assert_int_equal(apply.plain, i == 0);
+    }
 }
 
 
-/* of three with one mark the last one goes by the one before it */
+/* units that are small each may bring one entity much, which is to be seen */
 
 static void
-a_twin_is_the_last_one_before(void **state)
-{
-    uint32_t  twins[4];
-
-    (void) state;
-
-    add('m', NULL, NULL);
-    add('m', NULL, NULL);
-    add('m', NULL, NULL);
-
-    assert_int_equal(apply.twins.len, sizeof(twins));
-    memcpy(twins, apply.twins.data, sizeof(twins));
-    assert_int_equal(twins[0], 2);
-    assert_int_equal(twins[1], 1);
-    assert_int_equal(twins[2], 3);
-    assert_int_equal(twins[3], 2);
-}
-
-
-/* events that bring little each may bring one entity much in a call */
-
-static void
-what_a_call_brings_to_an_entity_makes_it_heavy(void **state)
+what_a_call_brings_to_an_entity_is_added_up(void **state)
 {
     int          i;
     const char  *value;
 
     (void) state;
 
-    value = repeat("", "x", KNOCK_CHECK_BYTES / 2 - 1, "");
+    value = repeat("", "x", KNOCK_CHECK_BYTES / 3, "");
 
-    for (i = 0; i < 3; i++) {
-        (void) make(0, i == 1 ? "v" : "u", NULL);
-        made.fields[0].json = str(value);
-        knock_apply_add(&apply, arena, &made.unit, NULL);
+    for (i = 0; i < 4; i++) {
+        make_plain(i % 2 ? "u" : "v", "u");
+        memset(plain.event.mark, 'a' + i, KNOCK_MARK_LEN);
+        plain.field.json = str(value);
 
-        if (i == 1) {
-            assert_non_null(strstr(command(12), "| 6 1 4 0 | 7 2 4 0 ]"));
-        }
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+        assert_int_equal(apply.plain, 1);
     }
 
-    assert_non_null(strstr(command(12), "| 6 1 4 1 | 7 2 4 0 | 6 3 4 2 ]"));
-    assert_non_null(strstr(command(12), "| 2048 0 0 | 2048 0 0 ]"));
+    make_plain("u", "u");
+    memset(plain.event.mark, 'z', KNOCK_MARK_LEN);
+    plain.field.json = str(value);
+
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    assert_int_equal(apply.plain, 0);
 }
 
 
 static void
-what_is_sent_again_is_heavy_and_has_its_texts(void **state)
+a_sample_is_of_the_last_event_that_has_one(void **state)
 {
-    knock_str_t   base;
-    knock_need_t  need;
+    int  i;
 
     (void) state;
 
-    add('a', "v", NULL);
+    for (i = 0; i < 4; i++) {
+        make_plain("u", "u");
+        memset(plain.event.mark, 'a' + i, KNOCK_MARK_LEN);
+        plain.unit.catalogue = 6;
 
-    base = str("{\"s\":0}");
-    memset(&need, 0, sizeof(knock_need_t));
-    need.verdicts = str("y");
-    need.bases = &base;
-    need.nbases = 1;
+        if (i == 1 || i == 2) {
+            plain.event.sample = str(i == 1 ? "ONE" : "TWO");
+        }
 
-    (void) make('b', "u", NULL);
-    made.fields[1].name = str("o");
-    made.fields[1].json = str("{}");
-    made.fields[1].object = parse("{}");
-    made.upsert.nfields = 2;
-    made.unit.need = &need;
-    knock_apply_add(&apply, arena, &made.unit, NULL);
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    }
 
-    assert_int_equal(apply.merges, 1);
-    assert_non_null(strstr(command(12), "| 6 1 4 0 | 7 2 10 1 ]"));
-    assert_non_null(strstr(command(12), "| 10 1 1 ]"));
-    assert_non_null(strstr(command(12), " \xa1o\xa7{\"s\":0} y {\"s\":0}"));
-}
-
-
-static void
-a_guard_stands_among_the_keys_and_last(void **state)
-{
-    knock_str_t  key, etag;
-
-    (void) state;
-
-    add(0, "u", NULL);
-
-    key = str("u");
-    etag = str("*");
-    knock_apply_guard(&apply, &key, &etag);
-
-    assert_non_null(strstr(command(12), "[ 0 0 0 1 0 1 6 0 0 |"));
-    assert_non_null(strstr(command(12), " \xa1" "a\xa1" "1 *"));
+    assert_int_equal(apply.counts.n, 1);
+    assert_int_equal(apply.counts.first->events, 4);
+    assert_int_equal(apply.counts.first->sampled, 3);
+    assert_string_equal(text(&apply.counts.first->sample), "TWO");
 }
 
 
@@ -451,13 +529,13 @@ fields_are_packed(void **state)
 
     (void) state;
 
-    (void) make(0, "u", NULL);
-    made.fields[0].json = str(repeat("", "x", 31, ""));
-    knock_apply_add(&apply, arena, &made.unit, NULL);
-    made.fields[0].json = str(repeat("", "x", 32, ""));
-    knock_apply_add(&apply, arena, &made.unit, NULL);
-    made.fields[0].json = str(repeat("", "x", 65536, ""));
-    knock_apply_add(&apply, arena, &made.unit, NULL);
+    make_plain("u", "u");
+    plain.field.json = str(repeat("", "x", 31, ""));
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    plain.field.json = str(repeat("", "x", 32, ""));
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
+    plain.field.json = str(repeat("", "x", 65536, ""));
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
 
     packs = apply.packs.items;
 
@@ -469,40 +547,23 @@ fields_are_packed(void **state)
     assert_memory_equal(packs[2].data, "\xa1" "a\xdb\0\1\0\0x", 8);
 
     for (i = 0; i < 2001; i++) {
-        many[i] = made.fields[0];
+        many[i] = plain.field;
         many[i].json = str("1");
     }
 
     assert_int_equal(knock_apply_begin(&apply, arena, live, 0), KNOCK_OK);
-    (void) make(0, "u", NULL);
-    made.upsert.fields = many;
-    made.upsert.nfields = 1000;
-    knock_apply_add(&apply, arena, &made.unit, NULL);
+    make_plain("u", "u");
+    plain.upsert.fields = many;
+    plain.upsert.nfields = 1000;
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
     assert_int_equal(apply.packs.n, 1);
 
-    made.upsert.nfields = 2001;
-    knock_apply_add(&apply, arena, &made.unit, NULL);
+    plain.upsert.nfields = 2001;
+    assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
     assert_int_equal(apply.packs.n, 4);
     assert_int_equal(apply.packs.items[1].len, 4000);
     assert_int_equal(apply.packs.items[3].len, 4);
-}
-
-
-/* numbers rise, and one of a request without events is left out */
-
-static void
-an_event_has_the_number_of_its_request(void **state)
-{
-    (void) state;
-
-    add(0, NULL, NULL);
-    add(0, NULL, "u");
-
-    apply.nrequests += 2;
-    add(0, NULL, "u");
-
-    assert_non_null(strstr(command(12),
-                           "[ | | 1 1 2 3 | 1 1 3 | 6 6 | ]"));
+    assert_int_equal(apply.plain, 0);
 }
 
 
@@ -512,17 +573,20 @@ static void
 runs_are_pushed(void **state)
 {
     int              i;
+    char             run[1001];
     knock_command_t  call;
 
     (void) state;
 
-    for (i = 0; i < 5; i++) {
-        (void) make(0, NULL, "u");
-        made.run.run = str(repeat("", "R", 1000, ""));
-        knock_apply_add(&apply, arena, &made.unit, NULL);
+    memset(run, 'R', 1000);
+    run[1000] = '\0';
 
-        assert_int_equal(made.unit.run, i);
-        assert_int_equal(made.unit.event, i + 1);
+    for (i = 0; i < 5; i++) {
+        make_plain("u", "u");
+        memset(plain.event.mark, 'a' + i, KNOCK_MARK_LEN);
+        plain.enqueue.run = str(run);
+
+        assert_int_equal(knock_apply_add(&apply, &plain.unit), KNOCK_OK);
         assert_int_equal(knock_apply_command(&apply, &conf, &call), KNOCK_OK);
         assert_int_equal(call.n, i < 4 ? 1 : 5);
         assert_int_equal(call.answer, i < 4 ? 0 : 1);
@@ -535,12 +599,11 @@ runs_are_pushed(void **state)
 
     assert_starts(command(0), "MULTI RPUSH k:{e}:runs RRR");
     assert_starts(command(8),
-                  "TOKEN FCALL knock_apply 6 k:{e}:version k:{e}:runs "
-                  "k:{e}:seen:0 k:{e}:seen:1 k:{e}:large u "
-                  KNOCK_LIBRARY_VERSION " v7 86400000 TOKEN "
-                  "[ 1 0 0 0 5 5 0 0 0 ] "
-                  "[ | | 1 2 3 4 5 6 | 1 1 1 1 1 | 6 6 6 6 6 | ] ''"
-                  " EVAL if ");
+                  "TOKEN FCALL knock_apply 7 k:{e}:version k:{e}:runs "
+                  "k:{e}:seen:0 k:{e}:seen:1 k:{e}:large u actor "
+                  KNOCK_LIBRARY_VERSION " v7 86400000 1000 500 TOKEN "
+                  "1,5,5,5,0,0,0,5,");
+    assert_non_null(strstr(command(9), " \xa1" "a\xa1" "1 EVAL if "));
     assert_non_null(strstr(command(9), " 1 k:{e}:runs TOKEN 6 EXEC"));
 }
 
@@ -552,7 +615,7 @@ the_command_may_be_made_twice(void **state)
 
     (void) state;
 
-    add('a', "u", "v");
+    (void) add_key("a");
     one = command(0);
 
     assert_string_equal(command(0), one);
@@ -568,16 +631,16 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         t(a_call_begins_with_the_fixed_keys),
-        t(an_event_that_does_nothing_has_its_mark),
+        t(a_key_stands_once),
+        t(an_event_that_does_nothing),
         t(an_event_with_everything),
-        t(an_entity_is_asked_for_unless_the_call_brings_it_first),
-        t(an_event_that_failed_is_only_looked_up),
-        t(a_twin_is_the_last_one_before),
-        t(what_a_call_brings_to_an_entity_makes_it_heavy),
-        t(what_is_sent_again_is_heavy_and_has_its_texts),
-        t(a_guard_stands_among_the_keys_and_last),
+        t(units_follow_each_other_and_the_marks_stand_in_front),
+        t(a_recipient_must_be_there_unless_the_call_brings_it),
+        t(an_actor_must_be_there_where_the_log_says_so),
+        t(what_the_plan_cannot_tell_is_not_plain),
+        t(what_a_call_brings_to_an_entity_is_added_up),
+        t(a_sample_is_of_the_last_event_that_has_one),
         t(fields_are_packed),
-        t(an_event_has_the_number_of_its_request),
         t(runs_are_pushed),
         t(the_command_may_be_made_twice)
     };

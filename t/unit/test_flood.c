@@ -10,9 +10,6 @@
 #define BLOCKS  17
 
 
-static knock_flood_t  flood;
-
-
 /*
  * After what stands behind them in a string of 68 bytes, the blocks of a pair
  * leave Lua's hash in the same state: any choice of one from each makes a
@@ -82,30 +79,25 @@ hash(const char *text, size_t len)
 
 
 static int
-passes(knock_str_t s)
+passes(knock_flood_t *flood, knock_str_t s)
 {
     int  rc;
 
-    rc = knock_flood_string(&flood, &s);
+    rc = knock_flood_string(flood, &s);
     assert_int_not_equal(rc, KNOCK_ERROR);
 
     return rc == KNOCK_OK;
 }
 
 
-static int
-end(void **state)
-{
-    knock_flood_clear(&flood);
-
-    return teardown(state);
-}
-
-
 static void
 a_few_strings_are_let_pass_unseen(void **state)
 {
+    knock_flood_t  flood;
+
     (void) state;
+
+    knock_flood_init(&flood, arena);
 
     assert_false(knock_flood_expect(&flood, KNOCK_FLOOD_FREE - 1));
     assert_false(knock_flood_expect(&flood, 1));
@@ -117,12 +109,15 @@ a_few_strings_are_let_pass_unseen(void **state)
 static void
 strings_that_collide_are_refused(void **state)
 {
-    size_t  i;
+    size_t         i;
+    knock_flood_t  flood;
 
     (void) state;
 
+    knock_flood_init(&flood, arena);
+
     for (i = 0; i < 1u << BLOCKS; i++) {
-        assert_int_equal(passes(colliding(i)), i < KNOCK_FLOOD_CHAIN);
+        assert_int_equal(passes(&flood, colliding(i)), i < KNOCK_FLOOD_CHAIN);
     }
 
     assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN);
@@ -130,7 +125,7 @@ strings_that_collide_are_refused(void **state)
     /* others are taken beside them */
 
     for (i = 0; i < 1000; i++) {
-        assert_true(passes(honest(i)));
+        assert_true(passes(&flood, honest(i)));
     }
 }
 
@@ -140,16 +135,19 @@ strings_that_collide_are_refused(void **state)
 static void
 so_are_those_that_only_share_a_chain(void **state)
 {
-    size_t       i, n;
-    knock_str_t  s;
+    size_t         i, n;
+    knock_str_t    s;
+    knock_flood_t  flood;
 
     (void) state;
+
+    knock_flood_init(&flood, arena);
 
     for (i = 0, n = 0; n < 3 * KNOCK_FLOOD_CHAIN; i++) {
         s = honest(i);
 
         if (hash((char *) s.data, s.len) % KNOCK_FLOOD_CHAINS == 7) {
-            assert_int_equal(passes(s), n < KNOCK_FLOOD_CHAIN);
+            assert_int_equal(passes(&flood, s), n < KNOCK_FLOOD_CHAIN);
             n++;
         }
     }
@@ -159,12 +157,15 @@ so_are_those_that_only_share_a_chain(void **state)
 static void
 a_string_that_comes_again_counts_once(void **state)
 {
-    size_t  i;
+    size_t         i;
+    knock_flood_t  flood;
 
     (void) state;
 
+    knock_flood_init(&flood, arena);
+
     for (i = 0; i < 100 * KNOCK_FLOOD_CHAIN; i++) {
-        assert_true(passes(colliding(i % KNOCK_FLOOD_CHAIN)));
+        assert_true(passes(&flood, colliding(i % KNOCK_FLOOD_CHAIN)));
     }
 
     assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN);
@@ -178,16 +179,19 @@ the_bound_does_not_grow_with_the_strings(void **state)
 {
     enum { N = 300000 };
 
-    size_t  i;
+    size_t         i;
+    knock_flood_t  flood;
 
     (void) state;
 
+    knock_flood_init(&flood, arena);
+
     for (i = 0; i < KNOCK_FLOOD_CHAIN / 2; i++) {
-        assert_true(passes(colliding(i)));
+        assert_true(passes(&flood, colliding(i)));
     }
 
     for (i = 0; i < N; i++) {
-        assert_true(passes(honest(i)));
+        assert_true(passes(&flood, honest(i)));
     }
 
     assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN / 2 + N);
@@ -196,43 +200,42 @@ the_bound_does_not_grow_with_the_strings(void **state)
     /* all are still known, and counted */
 
     for (i = 0; i < N; i++) {
-        assert_true(passes(honest(i)));
+        assert_true(passes(&flood, honest(i)));
     }
 
     assert_int_equal(flood.n, KNOCK_FLOOD_CHAIN / 2 + N);
 
     for (i = 0; i < KNOCK_FLOOD_CHAIN / 2; i++) {
-        assert_true(passes(colliding(i)));
+        assert_true(passes(&flood, colliding(i)));
     }
 
     for (i = 0; i < KNOCK_FLOOD_CHAIN / 2; i++) {
-        (void) passes(colliding(KNOCK_FLOOD_CHAIN / 2 + i));
+        (void) passes(&flood, colliding(KNOCK_FLOOD_CHAIN / 2 + i));
     }
 
-    assert_false(passes(colliding(KNOCK_FLOOD_CHAIN)));
+    assert_false(passes(&flood, colliding(KNOCK_FLOOD_CHAIN)));
 }
 
 
 static void
 an_empty_string_and_bytes_of_any_kind(void **state)
 {
-    knock_str_t  s;
+    knock_str_t    s;
+    knock_flood_t  flood;
 
     (void) state;
 
+    knock_flood_init(&flood, arena);
+
     s.len = 0;
     s.data = NULL;
-    assert_true(passes(s));
+    assert_true(passes(&flood, s));
 
     s.len = 4;
     s.data = (unsigned char *) "\0\xff\x80\0";
-    assert_true(passes(s));
+    assert_true(passes(&flood, s));
     assert_int_equal(flood.n, 2);
 }
-
-
-#undef t
-#define t(name)  cmocka_unit_test_setup_teardown(name, setup, end)
 
 
 int

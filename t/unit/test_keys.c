@@ -108,11 +108,6 @@ keys_that_are_of_something(void **state)
     assert_int_equal(knock_keys_make(arena, &base, KNOCK_KEY_LOG, &of, &key),
                      KNOCK_OK);
     assert_string_equal(text(&key), "knock:{dev}:log:segment");
-
-    assert_int_equal(knock_keys_make(arena, &base, KNOCK_KEY_LOG_SIZES, &of,
-                                     &key),
-                     KNOCK_OK);
-    assert_string_equal(text(&key), "knock:{dev}:log_sizes:segment");
 }
 
 

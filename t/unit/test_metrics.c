@@ -365,6 +365,33 @@ of_a_refused_request_the_first_code_counts(void **state)
 }
 
 
+static void
+of_a_list_all_codes_count_and_no_message_is_one(void **state)
+{
+    knock_str_t  list;
+
+    (void) state;
+
+    list = str("{\"accepted\":2,\"errors\":["
+               "{\"index\":0,\"code\":\"invalid_event\",\"message\":"
+               "\"\\\"code\\\":\\\"overloaded\\\"\"},"
+               "{\"index\":1,\"action\":\"code\",\"code\":"
+               "\"recipients_missing\",\"message\":\"m\"},"
+               "{\"index\":2,\"code\":\"invalid_event\",\"message\":\"m\"},"
+               "{\"index\":3,\"code\":\"unheard_of\",\"message\":\"m\"}]}\n");
+
+    knock_metrics_listed(&list, errors);
+
+    assert_int_equal(errors[KNOCK_E_INVALID_EVENT], 2);
+    assert_int_equal(errors[KNOCK_E_RECIPIENTS_MISSING], 1);
+    assert_int_equal(sum_of_errors(), 3);
+
+    list = str("");
+    knock_metrics_listed(&list, errors);
+    assert_int_equal(sum_of_errors(), 3);
+}
+
+
 #undef t
 #define t(name)  cmocka_unit_test_setup_teardown(name, begin, teardown)
 
@@ -382,7 +409,8 @@ main(void)
         t(a_time_falls_into_the_first_bucket_that_holds_it),
         t(a_bucket_is_written_with_those_before_it),
         t(a_queue_is_named_by_its_environment),
-        t(of_a_refused_request_the_first_code_counts)
+        t(of_a_refused_request_the_first_code_counts),
+        t(of_a_list_all_codes_count_and_no_message_is_one)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,9 @@
 
-/* knock_receive: from a body to what its events do */
+/* knock_receive: from a body to the unit that it becomes */
 
-#include "tasks.h"
+#include "fixture.h"
+#include "columns.h"
 
-#include "knock_answer.h"
 #include "knock_flood.h"
 #include "knock_receive.h"
 
@@ -11,19 +11,16 @@
 #define NOW  1704164645678u        /* 2024-01-02T03:04:05.678Z */
 
 
-#define EVENTS  80
-
-
+static knock_apply_t       apply;
 static knock_live_t       *live;
 static knock_limits_t      limits;
-static knock_round_t       round_;
-static knock_flood_t       flood;
+static knock_part_t        part;
+static knock_parts_t       parts;
+static const knock_need_t  *needed;
 static knock_receive_t     in;
+static knock_received_t    received;
 static knock_error_t       err;
-static knock_faults_t     *faults;
-static knock_element_t     elements[EVENTS];
-static knock_task_t       *tasks[EVENTS];     /* NULL: it is refused */
-static size_t              nevents;
+static unsigned            samples;
 
 
 static const char  doc_a[] =
@@ -82,6 +79,8 @@ configure(const char **fields, size_t nfields, const char **docs,
 
     in.endpoint = knock_live_endpoint(live, &token, 0);
     assert_non_null(in.endpoint);
+
+    assert_int_equal(knock_apply_begin(&apply, arena, live, 0), KNOCK_OK);
 }
 
 
@@ -94,15 +93,18 @@ begin(void **state)
         return 1;
     }
 
-    memset(elements, 0, sizeof(elements));
+    needed = NULL;
+
     memset(&in, 0, sizeof(knock_receive_t));
 
     limits.max_batch = 4;
     limits.max_recipients = 3;
     limits.max_depth = 8;
     limits.max_run_bytes = 1 << 20;
+    samples = 0;
 
     in.limits = &limits;
+    in.samples = &samples;
     in.now = NOW;
 
     configure(fields, 2, NULL, 0);
@@ -112,55 +114,11 @@ begin(void **state)
 
 
 static int
-end(void **state)
-{
-    knock_flood_clear(&flood);
-
-    return teardown(state);
-}
-
-
-/* the body's events, of which each is made; gives whether one is any good */
-
-static int
 receive_again(void)
 {
-    int                  rc, good;
-    size_t               i;
-    const knock_json_t  *v;
+    knock_parts_whole(&parts, &part, &apply, arena, live, needed);
 
-    nevents = 0;
-    faults = knock_faults_create(arena);
-    assert_non_null(faults);
-
-    if (knock_receive(arena, &in, &v, &nevents, &err) != KNOCK_OK) {
-        return KNOCK_ERROR;
-    }
-
-    assert_true(nevents <= EVENTS);
-    knock_flood_clear(&flood);
-    assert_int_equal(knock_round_init(&round_, arena, live, &flood,
-                                      in.now),
-                     KNOCK_OK);
-
-    for (i = 0, good = 0; i < nevents; i++, v = knock_json_next(v)) {
-        elements[i].index = i;
-        elements[i].text = knock_json_text(v);
-        elements[i].json = v;
-        tasks[i] = NULL;
-
-        rc = knock_receive_event(&round_, &in, &elements[i], &tasks[i], &err);
-
-        if (rc == KNOCK_DECLINED) {
-            knock_faults_add(faults, i, NULL, &err);
-            continue;
-        }
-
-        assert_int_equal(rc, KNOCK_OK);
-        good = 1;
-    }
-
-    return good ? KNOCK_OK : KNOCK_ERROR;
+    return knock_receive(&parts, &in, &received, &err);
 }
 
 
@@ -174,31 +132,35 @@ receive(const char *body)
 
 
 static const char *
-does(size_t i)
+units(void)
 {
-    assert_true(i < nevents);
-    assert_non_null(tasks[i]);
+    return columns(&apply);
+}
 
-    return described(tasks[i], 1);
+
+static const char *
+key(size_t index)
+{
+    assert_true(index >= 1 && index <= apply.keys.n);
+
+    return text(&apply.keys.items[index - 1]);
 }
 
 
 static void
 refused(const char *body, knock_error_code_e code)
 {
-    if (receive(body) != KNOCK_ERROR) {
-        fail_msg("%s: is taken", body);
-    }
+    size_t  n;
 
-    if (faults->first.code) {
-        err = faults->first;
-    }
+    n = apply.numbers.len;
 
-    if (err.code != code) {
+    if (receive(body) != KNOCK_ERROR || err.code != code) {
         fail_msg("%s: %s", body, err.message);
     }
 
     assert_true(strlen(err.message) > 0);
+    assert_int_equal(apply.numbers.len, n);
+    assert_int_equal(apply.nunits, 0);
 }
 
 
@@ -217,20 +179,24 @@ a_body_is_one_event_an_array_or_a_batch(void **state)
     (void) state;
 
     taken("{\"type\":\"page\"}");
-    assert_int_equal(nevents, 1);
+    assert_int_equal(received.nevents, 1);
 
     taken(" \t\r\n[{\"type\":\"page\"},{\"type\":\"alias\"}] ");
-    assert_int_equal(nevents, 2);
+    assert_int_equal(received.nevents, 2);
 
     taken("{\"batch\":[{\"type\":\"page\"},{\"type\":\"alias\"},"
           "{\"type\":\"screen\"}],\"sentAt\":\"x\"}");
-    assert_int_equal(nevents, 3);
-    assert_int_equal(faults->first.code, KNOCK_E_NONE);
+    assert_int_equal(received.nevents, 3);
+    assert_null(received.indexes);
+    assert_int_equal(received.errors.len, 0);
 
     /* an event may have a "batch" of its own */
 
     taken("{\"type\":\"page\",\"batch\":[1,2]}");
-    assert_int_equal(nevents, 1);
+    assert_int_equal(received.nevents, 1);
+
+    assert_int_equal(apply.nunits, 4);
+    assert_int_equal(apply.nevents, 7);
 }
 
 
@@ -331,11 +297,14 @@ the_secret_before_counts_until_its_end(void **state)
 
     (void) state;
 
+    /* now is the try's time: it is the request's that counts */
+
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         configure(fields, 6, NULL, 0);
 
         in.signature = str("2f6431f636af5d5294c4917c3cd2e15fbd33a390");
-        in.now = rows[i].received;
+        in.received = rows[i].received;
+        in.now = 2000 - rows[i].received;
 
         if (rows[i].ok) {
             taken(rows[i].body);
@@ -349,7 +318,7 @@ the_secret_before_counts_until_its_end(void **state)
 
     fields[1] = "";
     configure(fields, 6, NULL, 0);
-    in.now = NOW;
+    in.received = 0;
     in.signature.len = 0;
     taken("{\"type\":\"page\"}");
 }
@@ -367,7 +336,7 @@ a_batch_over_the_limit(void **state)
     assert_non_null(strstr(err.message, "knock_max_batch"));
 
     taken(repeat("[{\"type\":\"page\"}", ",{\"type\":\"page\"}", 3, "]"));
-    assert_int_equal(nevents, 4);
+    assert_int_equal(received.nevents, 4);
 }
 
 
@@ -398,27 +367,33 @@ the_depth_of_an_event_is_limited_alike_in_a_batch(void **state)
 
 
 static void
-the_bad_events_of_a_batch_are_refused_alone(void **state)
+the_bad_events_of_a_batch_are_listed(void **state)
 {
+    const char  *errors;
+
     (void) state;
 
     taken("[7,{\"type\":\"page\"},{\"type\":\"track\"},{\"type\":\"alias\"}]");
 
-    assert_null(tasks[0]);
-    assert_non_null(tasks[1]);
-    assert_null(tasks[2]);
-    assert_non_null(tasks[3]);
-    assert_int_equal(faults->codes[KNOCK_E_INVALID_EVENT], 2);
+    assert_int_equal(received.nevents, 2);
+    assert_non_null(received.indexes);
+    assert_int_equal(received.indexes[0], 1);
+    assert_int_equal(received.indexes[1], 3);
 
-    refused("[7,{\"type\":\"nonsense\"}]", KNOCK_E_INVALID_EVENT);
-    assert_int_equal(faults->codes[KNOCK_E_INVALID_EVENT], 2);
+    errors = text(&received.errors);
+    assert_starts(errors,
+                  "{\"index\":0,\"code\":"
+                  "\"invalid_event\",");
+    assert_non_null(strstr(errors, "},{\"index\":2,\"code\":"
+                                   "\"invalid_event\","));
 }
 
 
 static void
 what_is_no_json_fails_alone_too(void **state)
 {
-    size_t  i, at;
+    size_t       i;
+    const char  *errors;
 
     static const char  *bad[] = {
         "{\"type\":\"page\",\"x\":\"\xff\"}",
@@ -448,19 +423,15 @@ what_is_no_json_fails_alone_too(void **state)
                      bad[i / 2], 1,
                      repeat(",{\"type\":\"alias\"}", forms[i % 2][1], 1, "")));
 
-        assert_int_equal(nevents, 3);
-        assert_non_null(tasks[0]);
-        assert_null(tasks[1]);
-        assert_int_equal(tasks[2]->type, KNOCK_EVENT_ALIAS);
-        assert_int_equal(faults->codes[KNOCK_E_INVALID_JSON], 1);
+        assert_int_equal(received.nevents, 2);
+        assert_int_equal(received.indexes[1], 2);
+        assert_int_equal(received.types[1], KNOCK_EVENT_ALIAS);
 
-        /* the byte is one of the body's */
+        errors = text(&received.errors);
+        assert_starts(errors, "{\"index\":1,\"code\":\"invalid_json\","
+                              "\"message\":\"byte ");
+        assert_null(strstr(errors, "},{"));
 
-        assert_starts(faults->first.message, "byte ");
-
-        at = (size_t) (elements[1].text.data - in.body.data);
-        assert_in_range(faults->first.offset, at,
-                        at + elements[1].text.len - 1);
     }
 }
 
@@ -468,8 +439,7 @@ what_is_no_json_fails_alone_too(void **state)
 static void
 a_lone_surrogate_is_carried_as_what_replaces_it(void **state)
 {
-    size_t       i;
-    const char  *docs[] = { doc_a };
+    const char  *docs[] = { doc_a }, *run, *u;
     const char  *body = "[{\"type\":\"track\",\"event\":\"T\",\"properties\":"
                         "{\"r\":\"u1\",\"\\udc00\":\"x\\ud83d\"}},"
                         "{\"type\":\"track\",\"event\":\"T\",\"properties\":"
@@ -481,47 +451,29 @@ a_lone_surrogate_is_carried_as_what_replaces_it(void **state)
     in.log = KNOCK_LOG_ON;
     taken(body);
 
-    /* in a later round too, when only the texts are there */
+    assert_int_equal(received.errors.len, 0);
+    run = text(&apply.runs.items[0]);
+    assert_non_null(strstr(run, "{\"r\":\"u1\",\"\\ufffd\":\"x\\ufffd\"}"));
 
-    for (i = 0; i < 2; i++) {
-        assert_int_equal(faults->first.code, KNOCK_E_NONE);
-        assert_non_null(strstr(text(&tasks[0]->units->runs[0].run),
-                               "{\"r\":\"u1\",\"\\ufffd\":\"x\\ufffd\"}"));
+    /* the log says so, of the event that it is */
 
-        /* the log says so, of the event that it is, and is JSON itself */
+    u = strstr(units(), "\"notes\":[\"lone_surrogate_replaced\"]");
+    assert_non_null(u);
+    assert_null(strstr(u + 1, "\"notes\""));
 
-        assert_non_null(strstr(text(&tasks[0]->doc),
-                               "\"notes\":[\"lone_surrogate_replaced\"]"));
-        assert_null(strstr(text(&tasks[1]->doc), "\"notes\""));
-        assert_non_null(strstr(text(&tasks[0]->text), "x\\ufffd\""));
-        assert_non_null(strstr(text(&tasks[1]->text), "\\ud83d\\ude00"));
-        assert_non_null(strstr(text(&elements[0].text), "x\\ud83d\""));
-        assert_str(&in.body, body);
-
-        elements[0].json = NULL;
-        assert_int_equal(knock_receive_event(&round_, &in, &elements[0],
-                                             &tasks[0], &err), KNOCK_OK);
-    }
+    assert_str(&in.body, body);
 }
 
 
-/* in a later round the text of an event is read anew */
-
 static void
-an_event_may_be_read_by_itself(void **state)
+a_batch_without_a_good_event_is_refused_with_all_reasons(void **state)
 {
-    const char  *first;
-
     (void) state;
 
-    taken("[{\"type\":\"page\"},{\"type\":\"identify\",\"userId\":\"u1\","
-          "\"traits\":{\"a\":[1]}}]");
-    first = does(1);
+    refused("[7,{\"type\":\"nonsense\"}]", KNOCK_E_INVALID_EVENT);
 
-    elements[1].json = NULL;
-    assert_int_equal(knock_receive_event(&round_, &in, &elements[1], &tasks[1],
-                                         &err), KNOCK_OK);
-    assert_string_equal(does(1), first);
+    assert_non_null(strstr(text(&received.errors), "{\"index\":0,"));
+    assert_non_null(strstr(text(&received.errors), ",{\"index\":1,"));
 }
 
 
@@ -532,8 +484,11 @@ an_event_without_actions_is_ignored(void **state)
 
     taken("{\"type\":\"track\",\"event\":\"T\"}");
 
-    assert_string_equal(does(0), "i");
-    assert_str(&tasks[0]->key, "track/T");
+    assert_string_equal(units(),
+        "1 0 0 0 0 0 1 1 0 0 0 | | | | track/T '' |");
+    assert_string_equal(key(6), "k:{e}:catalogue:segment");
+    assert_string_equal(key(7), "k:{e}:catalogue_info:segment");
+    assert_string_equal(key(8), "k:{e}:log:segment");
 }
 
 
@@ -545,51 +500,11 @@ an_identify_is_an_upsert(void **state)
     taken("{\"type\":\"identify\",\"userId\":7,\"traits\":{\"o\":{\"a\":1},"
           "\"phone\":\"+1\"}}");
 
-    assert_string_equal(does(0),
-        "p {k:{e}:user:7 identified_at=\"2024-01-02T03:04:05.678Z\" id=\"7\""
-        " o={\"a\":1} phone_number=\"+1\"}");
-}
-
-
-/* a time that is no time, or still to come, is the one of its arrival */
-
-static void
-an_identify_has_its_place_by_its_time(void **state)
-{
-    size_t       i;
-    const char  *by;
-
-    static const char  *order[] = { "segment/identify_enabled", "1",
-                                    "segment/identify_order", "arrival" };
-
-    static const struct {
-        const char  *timestamp;
-        const char  *at;
-    } rows[] = {
-        { "\"2023-12-31T23:00:00Z\"", "2023-12-31T23:00:00.000Z" },
-        { "\"2024-01-01T01:00:00.1234567+02:00\"",
-          "2023-12-31T23:00:00.123Z" },
-        { "\"2024-01-02T03:04:05.679Z\"", "2024-01-02T03:04:05.678Z" },
-        { "\"yesterday\"", "2024-01-02T03:04:05.678Z" },
-        { "\"2023-02-29T00:00:00Z\"", "2024-01-02T03:04:05.678Z" },
-        { "\"2024-01-01\"", "2024-01-02T03:04:05.678Z" },
-        { "null", "2024-01-02T03:04:05.678Z" },
-    };
-
-    (void) state;
-
-    for (i = 0; i < N(rows); i++) {
-        by = repeat("{\"type\":\"identify\",\"userId\":\"u\",\"timestamp\":",
-                    rows[i].timestamp, 1, "}");
-        taken(by);
-        assert_string_equal(does(0),
-            repeat("p {k:{e}:user:u identified_at=\"", rows[i].at, 1,
-                   "\" id=\"u\"}"));
-    }
-
-    configure(order, 4, NULL, 0);
-    taken("{\"type\":\"identify\",\"userId\":\"u\"}");
-    assert_string_equal(does(0), "p {k:{e}:user:u id=\"u\"}");
+    assert_string_equal(units(),
+        "1 1 0 0 0 0 0 1 0 1 9 0 65 3 1 0 | id \"7\" "
+        "updated_at \"2024-01-02T03:04:05.678Z\" phone_number \"+1\" "
+        "o {\"a\":1} | | | identify '' |");
+    assert_string_equal(key(9), "k:{e}:user:7");
 }
 
 
@@ -599,52 +514,58 @@ an_identify_without_user_or_switch_is_ignored(void **state)
     (void) state;
 
     taken("{\"type\":\"identify\",\"traits\":{\"a\":1}}");
-    assert_string_equal(does(0), "i");
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | identify '' |");
 
     configure(NULL, 0, NULL, 0);
     taken("{\"type\":\"identify\",\"userId\":\"u1\"}");
-    assert_string_equal(does(0), "i");
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | identify '' |");
 }
 
 
 static void
 each_recipient_is_a_run(void **state)
 {
-    size_t               i;
-    const char          *docs[] = { doc_b, doc_a };
-    const knock_unit_t  *unit;
+    size_t       i;
+    const char  *docs[] = { doc_b, doc_a }, *u, *one;
 
     (void) state;
 
     configure(NULL, 0, docs, 2);
-    in.log = KNOCK_LOG_ON;
 
     taken("{\"type\":\"track\",\"event\":\"T\",\"properties\":{\"r\":"
           "[\"u1\",{\"id\":\"u3\",\"x\":1}],\"a\":\"u9\","
           "\"t\":{\"id\":\"acme\",\"n\":1}}}");
 
-    assert_string_equal(does(0),
-        "p (k:{e}:user:u3 id=\"u3\" x=1)"
-        " (k:{e}:object:$tenants:acme id=\"acme\" collection=\"$tenants\" n=1)"
-        " >k:{e}:user:u1 >k:{e}:user:u3 >k:{e}:user:u1 >k:{e}:user:u2"
-        " ?k:{e}:user:u9 log arr;rr;");
+    u = units();
 
-    unit = tasks[0]->units;
+    /* ops: the inline recipient, the tenant; then action a, action b */
+
+    assert_starts(u,
+                  "1 0 0 0 0 0 0 1 0 2 10 1 44 3 0 12 1 66 4 0 "
+                  "2 11 2 9 10 0 2 9 13 | id \"u3\" ");
+    assert_string_equal(key(9), "k:{e}:user:u1");
+    assert_string_equal(key(10), "k:{e}:user:u3");
+    assert_string_equal(key(11), "k:{e}:user:u9");
+    assert_string_equal(key(12), "k:{e}:object:$tenants:acme");
+    assert_string_equal(key(13), "k:{e}:user:u2");
+    assert_int_equal(apply.keys.n, 13);
+
+    assert_non_null(strstr(u, " x 1 id \"acme\" "));
+    assert_non_null(strstr(u, " collection \"$tenants\" "));
+
+    one = strstr(u, " n 1 | {\"id\":");
+    assert_non_null(one);
+    assert_non_null(strstr(one, "\"action\":\"a\""));
+
+    assert_int_equal(apply.runs.n, 4);
 
     for (i = 0; i < 4; i++) {
-        assert_int_equal(strstr(text(&unit->runs[i].run),
+        assert_int_equal(strstr(text(&apply.runs.items[i]),
                                 i < 2 ? "\"action\":\"a\""
                                       : "\"action\":\"b\"") != NULL, 1);
     }
-
-    assert_ptr_equal(unit->runs[2].verdict, tasks[0]->verdicts.data + 4);
-    assert_ptr_equal(unit->actors[0].verdict, tasks[0]->verdicts.data);
-
-    /* that an actor is not there is only for the log to say */
-
-    in.log = KNOCK_LOG_OFF;
-    assert_int_equal(receive_again(), KNOCK_OK);
-    assert_null(strstr(does(0), "?"));
 }
 
 
@@ -692,44 +613,59 @@ runs_over_the_bound_are_refused_before_they_are_built(void **state)
     body = large_event(100, 3 << 20);
     before = knock_arena_size(arena);
 
-    refused(body, KNOCK_E_EVENT_TOO_LARGE);
+    refused(body, KNOCK_E_RUNS_TOO_LARGE);
 
     /* what it takes to read the event, and one copy of the properties */
 
     assert_true(knock_arena_size(arena) - before < 4 * strlen(body));
 
     assert_non_null(strstr(err.message, "more than 50331648 bytes"));
-    assert_non_null(strstr(err.message, "it has 100 of action \"a\""));
-    assert_non_null(strstr(err.message, "knock_max_run_bytes"));
+    assert_non_null(strstr(err.message, "event 0 has 100 of action \"a\""));
+    assert_non_null(strstr(err.message, "max_pending_bytes="));
+    assert_int_equal(apply.runs.n, 0);
 
     taken(large_event(10, 3 << 20));
-    assert_int_equal(tasks[0]->units->nruns, 10);
+    assert_int_equal(part.runs, 10);
 }
 
 
-/* the bound is of each event, the others of its batch are taken */
-
 static void
-an_event_with_too_many_bytes_of_runs_is_refused_alone(void **state)
+the_bound_is_for_the_runs_of_all_events_of_a_batch(void **state)
 {
-    const char  *docs[] = { doc_a };
+    const char  *docs[] = { doc_a }, *event;
 
     (void) state;
 
     configure(NULL, 0, docs, 1);
-    limits.max_batch = 5;
-    limits.max_run_bytes = 15000;
+    limits.max_batch = 6;
+    limits.max_run_bytes = 40000;
 
-    taken(repeat(repeat("[", large_event(2, 5000), 1, ","),
-                 large_event(3, 5000), 1, ",{\"type\":\"page\"}]"));
-    assert_int_equal(tasks[0]->units->nruns, 2);
-    assert_null(tasks[1]);
-    assert_int_equal(faults->codes[KNOCK_E_EVENT_TOO_LARGE], 1);
-    assert_string_equal(does(2), "i");
+    event = large_event(2, 5000);
+
+    taken(repeat("[7", repeat(",", event, 1, ""), 3, "]"));
+    assert_int_equal(part.runs, 6);
+
+    configure(NULL, 0, docs, 1);
+
+    /* the fifth is the one too many, for which the last one is small enough */
+
+    taken(repeat(repeat("[{\"type\":\"page\"}", repeat(",", event, 1, ""), 4,
+                        ","), large_event(2, 100), 1, "]"));
+
+    assert_int_equal(received.nevents, 5);
+    assert_int_equal(received.indexes[3], 3);
+    assert_int_equal(received.indexes[4], 5);
+    assert_int_equal(part.runs, 8);
+    assert_int_equal(apply.runs.n, 8);
+
+    assert_starts(text(&received.errors),
+                  "{\"index\":4,\"code\":\"runs_too_large\",");
+    assert_non_null(strstr(text(&received.errors), "event 4 has 2 of action"));
+    assert_null(strstr(text(&received.errors), "},{"));
 }
 
 
-/* its first action would have room, but does nothing without the second */
+/* both actions are asked before the first run of either is built */
 
 static void
 an_event_whose_second_action_is_too_large_does_nothing(void **state)
@@ -743,9 +679,12 @@ an_event_whose_second_action_is_too_large_does_nothing(void **state)
 
     taken(repeat("[{\"type\":\"page\"},", large_event(1, 5000), 1, "]"));
 
-    assert_string_equal(does(0), "i");
-    assert_null(tasks[1]);
-    assert_non_null(strstr(faults->first.message, "action \"b\""));
+    assert_int_equal(received.nevents, 1);
+    assert_int_equal(part.runs, 0);
+    assert_non_null(strstr(text(&received.errors), "action \\\"b\\\""));
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | page '' |");
+    assert_int_equal(apply.keys.n, 8);
 }
 
 
@@ -804,7 +743,7 @@ whatever_lua_is_given_is_looked_at(void **state)
 {
     enum { MANY = 2 * KNOCK_FLOOD_CHAIN };
 
-    size_t        i, j, n, good;
+    size_t        i, j, n;
     const char   *docs[] = { doc_a };
     const char   *fields[] = { "segment/identify_enabled", "1" };
     knock_buf_t   buf;
@@ -844,7 +783,7 @@ whatever_lua_is_given_is_looked_at(void **state)
 
     (void) state;
 
-    limits.max_batch = EVENTS;
+    limits.max_batch = 1000;
 
     for (i = 0; i < N(rows); i++) {
         configure(fields, 2, docs, 1);
@@ -873,16 +812,14 @@ whatever_lua_is_given_is_looked_at(void **state)
         assert_int_equal(knock_buf_str(&buf, &in.body), KNOCK_OK);
         assert_int_equal(receive_again(), KNOCK_OK);
 
-        good = 1 + MANY - (size_t) faults->codes[KNOCK_E_INVALID_EVENT];
-
-        if (rows[i].given != (good < 1 + MANY)) {
-            fail_msg("row %zu: %zu events", i, good);
+        if (rows[i].given != (received.nevents < 1 + MANY)) {
+            fail_msg("row %zu: %zu events", i, received.nevents);
         }
 
         if (rows[i].given) {
-            assert_in_range(good, KNOCK_FLOOD_CHAIN / 2,
+            assert_in_range(received.nevents, KNOCK_FLOOD_CHAIN / 2,
                             KNOCK_FLOOD_CHAIN + 2);
-            assert_non_null(strstr(faults->first.message, "collide"));
+            assert_non_null(strstr(text(&received.errors), "collide"));
         }
     }
 }
@@ -899,27 +836,26 @@ an_event_without_recipients_has_no_runs_to_count(void **state)
     limits.max_run_bytes = 1;
 
     taken("{\"type\":\"track\",\"event\":\"T\",\"properties\":{\"r\":[]}}");
-    assert_string_equal(does(0), "p");
+    assert_int_equal(part.runs, 0);
 }
 
 
 static void
 a_failed_action_stands_empty_in_its_place(void **state)
 {
-    const char  *docs[] = { doc_a, doc_b };
+    const char  *docs[] = { doc_a, doc_b }, *u;
 
     (void) state;
 
     configure(NULL, 0, docs, 2);
-    in.log = KNOCK_LOG_ON;
     taken("{\"type\":\"track\",\"event\":\"T\"}");
 
-    assert_string_equal(does(0),
-                        "p >k:{e}:user:u1 >k:{e}:user:u2 log ;rr;");
-    assert_str(tasks[0]->faults->action, "a");
-    assert_int_equal(tasks[0]->faults->error->code,
-                     KNOCK_E_RECIPIENTS_MISSING);
-    assert_null(tasks[0]->faults->next);
+    u = units();
+    assert_starts(u,
+                  "1 0 0 0 0 0 0 1 0 0 2 0 0 0 2 9 10 | | {\"id\":");
+    assert_starts(text(&received.errors),
+                  "{\"index\":0,\"action\":\"a\",\"code\":"
+                  "\"recipients_missing\",");
 }
 
 
@@ -932,44 +868,49 @@ an_event_whose_actions_all_fail_has_failed(void **state)
 
     configure(NULL, 0, docs, 1);
     taken("{\"type\":\"track\",\"event\":\"T\",\"messageId\":\"m\"}");
-    assert_string_equal(does(0), "fm");
-    assert_int_equal(tasks[0]->units->forgotten, 1);
+    assert_string_equal(units(),
+                        "1 0 0 0 0 1 2 1 0 0 1 0 0 | | | | track/T '' |");
 
     taken("[{\"type\":\"page\"},{\"type\":\"track\",\"event\":\"T\","
           "\"properties\":{\"r\":[1,2,3,4]}}]");
-    assert_int_equal(tasks[1]->faults->error->code,
-                     KNOCK_E_TOO_MANY_RECIPIENTS);
+    assert_non_null(strstr(text(&received.errors),
+                           "{\"index\":1,\"action\":\"a\",\"code\":"
+                           "\"too_many_recipients\","));
 }
 
-
-/* the id and the event key make the mark, nothing else */
 
 static void
 an_event_with_a_message_id_has_a_mark(void **state)
 {
-    size_t         i, j;
-    unsigned char  marks[4][KNOCK_MARK_LEN];
+    size_t        i, j;
+    knock_str_t  *marks;
 
     (void) state;
 
-    taken("[{\"type\":\"page\",\"messageId\":\"m1\"},"
-          "{\"type\":\"page\",\"messageId\":\"m2\"},"
+    taken("[{\"type\":\"page\",\"messageId\":\"m1\"},{\"type\":\"page\"},"
+          "{\"type\":\"page\",\"messageId\":\"\"},"
+          "{\"type\":\"page\",\"messageId\":7}]");
+    taken("[{\"type\":\"page\",\"messageId\":\"m2\"},"
           "{\"type\":\"screen\",\"messageId\":\"m1\"},"
           "{\"type\":\"page\",\"messageId\":\"m1\",\"x\":1}]");
 
-    for (i = 0; i < 4; i++) {
-        assert_string_equal(does(i), "im");
-        memcpy(marks[i], tasks[i]->units->mark, KNOCK_MARK_LEN);
+    marks = apply.marks.items;
 
+    for (i = 0; i < apply.marks.n; i++) {
+        assert_int_equal(marks[i].len, KNOCK_MARK_LEN);
+    }
+
+    /* the id and the event key make the mark, nothing else */
+
+    assert_true(knock_str_eq(&marks[0], &marks[apply.marks.n - 1]));
+
+    for (i = 0; i < apply.marks.n - 1; i++) {
         for (j = 0; j < i; j++) {
-            assert_int_equal(memcmp(marks[i], marks[j], KNOCK_MARK_LEN) == 0,
-                             i == 3 && j == 0);
+            assert_false(knock_str_eq(&marks[i], &marks[j]));
         }
     }
 
-    taken("[{\"type\":\"page\"},{\"type\":\"page\",\"messageId\":\"\"}]");
-    assert_string_equal(does(0), "i");
-    assert_string_equal(does(1), "i");
+    assert_in_range(apply.marks.n, 4, 5);
 }
 
 
@@ -982,8 +923,43 @@ without_idempotency_there_are_no_marks(void **state)
 
     configure(fields, 2, NULL, 0);
     taken("{\"type\":\"page\",\"messageId\":\"m1\"}");
-    assert_string_equal(does(0), "i");
-    assert_null(tasks[0]->units->mark);
+
+    assert_int_equal(apply.marks.n, 0);
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | page '' |");
+}
+
+
+static void
+samples_are_taken_while_there_are_some(void **state)
+{
+    (void) state;
+
+    samples = 2;
+
+    taken("[{\"type\":\"page\", \"n\":1.0},{\"type\":\"alias\"},"
+          "{\"type\":\"group\"}]");
+
+    assert_int_equal(samples, 0);
+    assert_string_equal(units(),
+        "3 0 0 0 0 0 1 1 0 0 0 0 1 2 0 0 0 0 1 3 0 0 0 | | | | "
+        "page {\"type\":\"page\", \"n\":1.0} alias {\"type\":\"alias\"} "
+        "group '' |");
+}
+
+
+static void
+a_large_event_is_no_sample(void **state)
+{
+    (void) state;
+
+    samples = 1;
+    taken(repeat("{\"type\":\"page\",\"x\":\"", "y", KNOCK_MAX_SAMPLE,
+                 "\"}"));
+
+    assert_int_equal(samples, 1);
+    assert_string_equal(units(),
+                        "1 0 0 0 0 0 1 1 0 0 0 | | | | page '' |");
 }
 
 
@@ -991,7 +967,7 @@ static void
 what_is_logged_where(void **state)
 {
     size_t       i;
-    const char  *docs[] = { doc_a };
+    const char  *docs[] = { doc_a }, *u;
 
     static const struct {
         knock_log_e  log;
@@ -1021,48 +997,71 @@ what_is_logged_where(void **state)
         in.log = rows[i].log;
         taken(rows[i].event);
 
+        u = units();
+
         if (rows[i].logged == NULL) {
-            assert_int_equal(tasks[0]->doc.len, 0);
+            assert_null(strstr(u, "received_at"));
             continue;
         }
 
-        if (strstr(text(&tasks[0]->doc), rows[i].logged) == NULL) {
-            fail_msg("row %zu: %s", i, text(&tasks[0]->doc));
+        if (strstr(u, rows[i].logged) == NULL
+            || strstr(u, " {\"event\":") == NULL
+            || apply.log_keys.data[1] != 8)
+        {
+            fail_msg("row %zu: %s", i, u);
         }
     }
 }
 
 
-/* the ids of runs without a message id too, whose events have one each */
+static void
+a_need_merges_what_is_stored(void **state)
+{
+    knock_str_t   base;
+    knock_need_t  need;
+
+    (void) state;
+
+    memset(&need, 0, sizeof(knock_need_t));
+
+    base = str("{\"b\":2}");
+    need.verdicts = str("y");
+    need.bases = &base;
+    need.nbases = 1;
+    needed = &need;
+
+    taken("{\"type\":\"identify\",\"userId\":\"u1\","
+          "\"traits\":{\"o\":{\"a\":1}}}");
+
+    assert_starts(units(),
+                  "1 1 1 1 0 0 0 1 0 1 9 0 ");
+    assert_non_null(strstr(units(), " o {\"b\":2,\"a\":1} | | | "
+                                    "identify '' | y {\"b\":2}"));
+}
+
 
 static void
-an_event_is_the_same_in_each_round(void **state)
+a_body_can_be_received_again(void **state)
 {
-    size_t       i;
-    const char  *docs[] = { doc_b }, *first[2];
+    const char  *docs[] = { doc_a }, *first;
+    const char  *body = "{\"type\":\"track\",\"event\":\"T\","
+                        "\"messageId\":\"m1\",\"properties\":{\"r\":"
+                        "[{\"id\":\"u1\",\"o\":{}}]}}";
 
     (void) state;
 
     configure(NULL, 0, docs, 1);
-    taken("[{\"type\":\"track\",\"event\":\"T\"},"
-          "{\"type\":\"track\",\"event\":\"T\"}]");
+    taken(body);
+    first = units();
 
-    for (i = 0; i < 2; i++) {
-        first[i] = text(&tasks[i]->units->runs[0].run);
-    }
-
-    assert_string_not_equal(first[0], first[1]);
-
-    assert_int_equal(receive_again(), KNOCK_OK);
-
-    for (i = 0; i < 2; i++) {
-        assert_string_equal(text(&tasks[i]->units->runs[0].run), first[i]);
-    }
+    configure(NULL, 0, docs, 1);
+    taken(body);
+    assert_string_equal(units(), first);
 }
 
 
 #undef t
-#define t(name)  cmocka_unit_test_setup_teardown(name, begin, end)
+#define t(name)  cmocka_unit_test_setup_teardown(name, begin, teardown)
 
 
 int
@@ -1077,17 +1076,16 @@ main(void)
         t(the_secret_before_counts_until_its_end),
         t(a_batch_over_the_limit),
         t(the_depth_of_an_event_is_limited_alike_in_a_batch),
-        t(the_bad_events_of_a_batch_are_refused_alone),
+        t(the_bad_events_of_a_batch_are_listed),
         t(what_is_no_json_fails_alone_too),
         t(a_lone_surrogate_is_carried_as_what_replaces_it),
-        t(an_event_may_be_read_by_itself),
+        t(a_batch_without_a_good_event_is_refused_with_all_reasons),
         t(an_event_without_actions_is_ignored),
         t(an_identify_is_an_upsert),
-        t(an_identify_has_its_place_by_its_time),
         t(an_identify_without_user_or_switch_is_ignored),
         t(each_recipient_is_a_run),
         t(runs_over_the_bound_are_refused_before_they_are_built),
-        t(an_event_with_too_many_bytes_of_runs_is_refused_alone),
+        t(the_bound_is_for_the_runs_of_all_events_of_a_batch),
         t(an_event_whose_second_action_is_too_large_does_nothing),
         t(whatever_lua_is_given_is_looked_at),
         t(an_event_without_recipients_has_no_runs_to_count),
@@ -1095,8 +1093,11 @@ main(void)
         t(an_event_whose_actions_all_fail_has_failed),
         t(an_event_with_a_message_id_has_a_mark),
         t(without_idempotency_there_are_no_marks),
+        t(samples_are_taken_while_there_are_some),
+        t(a_large_event_is_no_sample),
         t(what_is_logged_where),
-        t(an_event_is_the_same_in_each_round)
+        t(a_need_merges_what_is_stored),
+        t(a_body_can_be_received_again)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,7 +316,7 @@ runs_over_the_bound_are_refused_before_they_are_built(void **state)
     before = knock_arena_size(arena);
 
     assert_int_equal(build(body, &err), KNOCK_ERROR);
-    assert_int_equal(err.code, KNOCK_E_BATCH_TOO_LARGE);
+    assert_int_equal(err.code, KNOCK_E_RUNS_TOO_LARGE);
     assert_non_null(strstr(err.message, "more than 4000 bytes"));
     assert_true(knock_arena_size(arena) - before < 3 * sizeof(body));
 

@@ -1,8 +1,9 @@
 
-/* knock_unit: what an event does at a place, and how its objects are merged */
+/* knock_unit: what one request does, and how its objects are merged */
 
 #include "fixture.h"
 
+#include "knock_limits.h"
 #include "knock_unit.h"
 
 
@@ -22,27 +23,30 @@ begin(void **state)
     memset(&unit, 0, sizeof(knock_unit_t));
     memset(&need, 0, sizeof(knock_need_t));
 
-    unit.ops = knock_arena_calloc(arena, 256, sizeof(knock_op_t));
+    unit.events = knock_arena_calloc(arena, 256, sizeof(knock_unit_event_t));
     values = knock_map_create(arena, 0);
 
-    return rc || unit.ops == NULL || values == NULL;
+    return rc || unit.events == NULL || values == NULL;
 }
 
 
-/* appends an op, which sets the members of an object */
+/* appends an event with one op, which sets the members of an object */
 
 static knock_op_t *
-sets(const char *entity, const char *json)
+sets(size_t entity, const char *json)
 {
-    size_t               n;
-    knock_op_t          *op;
-    knock_field_t       *field;
-    knock_upsert_t      *upsert;
-    const knock_json_t  *object, *key, *value;
+    size_t                n;
+    knock_op_t           *op;
+    knock_field_t        *field;
+    knock_upsert_t       *upsert;
+    const knock_json_t   *object, *key, *value;
+    knock_unit_event_t   *event;
 
     object = parse(json);
 
+    op = knock_arena_calloc(arena, 1, sizeof(knock_op_t));
     upsert = knock_arena_calloc(arena, 1, sizeof(knock_upsert_t));
+    assert_non_null(op);
     assert_non_null(upsert);
 
     upsert->fields = knock_arena_calloc(arena, object->count,
@@ -61,12 +65,27 @@ sets(const char *entity, const char *json)
         field->object = value->type == KNOCK_JSON_OBJECT ? value : NULL;
     }
 
-    op = &unit.ops[unit.nops++];
     op->upsert = upsert;
-    op->key = str(entity);
+    op->entity = entity;
     op->kind = KNOCK_OP_EVENT;
 
+    event = &unit.events[unit.nevents++];
+    event->status = KNOCK_STATUS_PROCESSED;
+    event->ops = op;
+    event->nops = 1;
+
     return op;
+}
+
+
+static char
+plan(void)
+{
+    char  c;
+
+    assert_int_equal(knock_unit_plan(arena, &unit, &c), KNOCK_OK);
+
+    return c;
 }
 
 
@@ -75,20 +94,8 @@ fold(const char *verdicts)
 {
     need.verdicts = str(verdicts);
     need.bases = bases;
-    unit.need = &need;
 
-    assert_int_equal(knock_unit_fold(arena, &unit, values, NULL), KNOCK_OK);
-}
-
-
-/* another unit, of which Redis has said nothing yet */
-
-static void
-next(void)
-{
-    unit.nops = 0;
-    unit.need = NULL;
-    need.nbases = 0;
+    assert_int_equal(knock_unit_fold(arena, &unit, &need, values), KNOCK_OK);
 }
 
 
@@ -109,34 +116,97 @@ value(const knock_op_t *op, size_t n)
 
 
 static void
-a_unit_that_sets_an_object_twice_is_chained(void **state)
+a_unit_of_scalars_needs_no_look(void **state)
 {
     (void) state;
 
-    sets("u", "{\"o\":{}}");
-    sets("u", "{\"p\":{},\"o\":1}");
-    sets("v", "{\"o\":{}}");
-    assert_int_equal(knock_unit_fold(arena, &unit, values, NULL), KNOCK_OK);
-    assert_int_equal(unit.chained, 0);
+    assert_int_equal(plan(), '0');
 
-    sets("u", "{\"o\":{\"a\":1}}");
-    assert_int_equal(knock_unit_fold(arena, &unit, values, NULL), KNOCK_OK);
-    assert_int_equal(unit.chained, 1);
-    assert_null(unit.used);
+    sets(6, "{\"a\":1,\"b\":[{}]}");
+    assert_int_equal(plan(), '0');
+
+    sets(6, "{\"a\":2}");
+    sets(7, "{\"a\":3}");
+    assert_int_equal(plan(), '0');
 }
 
 
 static void
-what_is_not_known_is_not_merged(void **state)
+a_unit_with_an_object_needs_one(void **state)
+{
+    (void) state;
+
+    sets(6, "{\"a\":1,\"o\":{}}");
+    assert_int_equal(plan(), '1');
+
+    sets(7, "{\"o\":{}}");
+    assert_int_equal(plan(), '1');
+}
+
+
+static void
+a_unit_that_sets_an_object_twice_is_chained(void **state)
+{
+    (void) state;
+
+    sets(6, "{\"o\":{}}");
+    sets(6, "{\"p\":{},\"o\":1}");
+    assert_int_equal(plan(), '1');
+
+    sets(6, "{\"o\":{\"a\":1}}");
+    assert_int_equal(plan(), '2');
+}
+
+
+static void
+an_object_behind_a_scalar_is_a_chain(void **state)
+{
+    (void) state;
+
+    sets(6, "{\"o\":1}");
+    sets(6, "{\"o\":{}}");
+    assert_int_equal(plan(), '2');
+}
+
+
+static void
+a_unit_with_a_large_op_needs_a_look(void **state)
 {
     knock_op_t  *op;
 
     (void) state;
 
-    op = sets("u", "{\"o\":{\"a\":1}}");
-    assert_int_equal(knock_unit_fold(arena, &unit, values, NULL), KNOCK_OK);
-    assert_null(unit.used);
-    assert_string_equal(value(op, 0), "{\"a\":1}");
+    op = sets(6, repeat("{\"abc\":\"", "x", KNOCK_CHECK_BYTES - 6, "\"}"));
+    assert_int_equal(plan(), '0');
+    assert_int_equal(op->bytes, KNOCK_CHECK_BYTES - 1);
+
+    unit.nevents = 0;
+    op = sets(6, repeat("{\"abc\":\"", "x", KNOCK_CHECK_BYTES - 5, "\"}"));
+    assert_int_equal(plan(), '1');
+    assert_int_equal(op->bytes, KNOCK_CHECK_BYTES);
+}
+
+
+static void
+many_small_ops_on_one_entity_count_together(void **state)
+{
+    size_t       i;
+    knock_op_t  *first, *other;
+
+    (void) state;
+
+    first = sets(6, "{\"a\":1}");
+    other = sets(9, "{\"abc\":1}");
+
+    for (i = 0; i < 20; i++) {
+        sets(6, repeat("{\"b\":\"", "x", 97, "\"}"));
+        assert_int_equal(plan(), '0');
+    }
+
+    sets(6, repeat("{\"b\":\"", "x", 97, "\"}"));
+    assert_int_equal(plan(), '1');
+    assert_int_equal(first->bytes, 2 + 21 * 100);
+    assert_int_equal(other->bytes, 4);
 }
 
 
@@ -147,21 +217,21 @@ an_object_merges_into_what_is_stored(void **state)
 
     (void) state;
 
-    op = sets("u", "{\"a\":1,\"o\":{\"b\":{\"x\":1}},\"p\":{\"c\":2}}");
+    op = sets(6, "{\"a\":1,\"o\":{\"b\":{\"x\":1}},\"p\":{\"c\":2}}");
     stored("{\"a\":0,\"b\":{\"y\":2}}");
     stored("");
     fold("y");
 
-    assert_non_null(unit.used);
+    assert_non_null(unit.need);
     assert_string_equal(value(op, 0), "1");
     assert_string_equal(value(op, 1), "{\"a\":0,\"b\":{\"y\":2,\"x\":1}}");
     assert_string_equal(value(op, 2), "{\"c\":2}");
 
-    assert_int_equal(unit.used->nbases, 2);
-    assert_string_equal(text(&unit.used->bases[0]),
+    assert_int_equal(unit.need->nbases, 2);
+    assert_string_equal(text(&unit.need->bases[0]),
                         "{\"a\":0,\"b\":{\"y\":2}}");
-    assert_string_equal(text(&unit.used->bases[1]), "");
-    assert_string_equal(text(&unit.used->verdicts), "y");
+    assert_string_equal(text(&unit.need->bases[1]), "");
+    assert_string_equal(text(&unit.need->verdicts), "y");
 }
 
 
@@ -176,11 +246,11 @@ what_is_stored_and_no_object_is_replaced(void **state)
     };
 
     for (i = 0; i < N(values_stored); i++) {
-        op = sets("u", "{\"o\":{\"b\":2}}");
+        op = sets(6, "{\"o\":{\"b\":2}}");
         stored(values_stored[i]);
         fold("y");
 
-        assert_non_null(unit.used);
+        assert_non_null(unit.need);
         assert_string_equal(value(op, 0), "{\"b\":2}");
 
         assert_int_equal(teardown(state), 0);
@@ -196,9 +266,9 @@ of_a_chain_the_last_value_is_written(void **state)
 
     (void) state;
 
-    one = sets("u", "{\"o\":{\"a\":1}}");
-    two = sets("u", "{\"o\":{\"b\":2}}");
-    three = sets("u", "{\"o\":{\"a\":3}}");
+    one = sets(6, "{\"o\":{\"a\":1}}");
+    two = sets(6, "{\"o\":{\"b\":2}}");
+    three = sets(6, "{\"o\":{\"a\":3}}");
     stored("{\"s\":0}");
     fold("yyy");
 
@@ -218,9 +288,9 @@ entities_and_fields_are_apart(void **state)
 
     (void) state;
 
-    one = sets("u", "{\"o\":{\"a\":1},\"p\":{\"b\":2}}");
-    two = sets("v", "{\"o\":{\"c\":3}}");
-    three = sets("u", "{\"p\":{\"d\":4}}");
+    one = sets(6, "{\"o\":{\"a\":1},\"p\":{\"b\":2}}");
+    two = sets(7, "{\"o\":{\"c\":3}}");
+    three = sets(6, "{\"p\":{\"d\":4}}");
     stored("{\"x\":6}");
     stored("{\"x\":66}");
     stored("{\"x\":7}");
@@ -239,9 +309,9 @@ a_scalar_cuts_a_chain(void **state)
 
     (void) state;
 
-    one = sets("u", "{\"o\":{\"a\":1}}");
-    two = sets("u", "{\"o\":[7]}");
-    three = sets("u", "{\"o\":{\"b\":2}}");
+    one = sets(6, "{\"o\":{\"a\":1}}");
+    two = sets(6, "{\"o\":[7]}");
+    three = sets(6, "{\"o\":{\"b\":2}}");
     stored("{\"s\":0}");
     fold("yyy");
 
@@ -258,9 +328,9 @@ a_scalar_may_come_first_or_last(void **state)
 
     (void) state;
 
-    one = sets("u", "{\"o\":1}");
-    two = sets("u", "{\"o\":{\"a\":1}}");
-    three = sets("u", "{\"o\":null}");
+    one = sets(6, "{\"o\":1}");
+    two = sets(6, "{\"o\":{\"a\":1}}");
+    three = sets(6, "{\"o\":null}");
     stored("{\"s\":0}");
     fold("yyy");
 
@@ -270,57 +340,21 @@ a_scalar_may_come_first_or_last(void **state)
 }
 
 
-/* it fills in what is missing, and leaves what is there */
-
 static void
-an_older_one_is_laid_under_what_is_stored(void **state)
-{
-    knock_op_t  *op;
-
-    (void) state;
-
-    op = sets("u", "{\"o\":{\"a\":1,\"b\":{\"c\":2}},\"p\":{\"d\":3},"
-                   "\"q\":{\"e\":4}}");
-    stored("{\"s\":0,\"a\":7,\"b\":{\"x\":8}}");
-    stored("");
-    stored("[9]");
-    fold("o");
-
-    assert_string_equal(value(op, 0),
-                        "{\"a\":7,\"b\":{\"c\":2,\"x\":8},\"s\":0}");
-    assert_string_equal(value(op, 1), "{\"d\":3}");
-
-    /* Redis takes nothing of an older one there, which stays as it came */
-
-    assert_string_equal(value(op, 2), "{\"e\":4}");
-}
-
-
-/* by what units before it in the call make the entity's time */
-
-static void
-that_one_is_older_is_known_from_the_call(void **state)
+an_op_that_does_not_apply_takes_no_part(void **state)
 {
     knock_op_t  *two, *three;
 
     (void) state;
 
-    sets("u", "{\"identified_at\":\"5\",\"o\":{\"a\":1}}");
+    sets(6, "{\"o\":{\"a\":1}}");
+    two = sets(6, "{\"o\":{\"dup\":1}}");
+    three = sets(6, "{\"o\":{\"b\":2}}");
     stored("{\"s\":0}");
-    fold("y");
+    fold("yny");
 
-    next();
-    two = sets("u", "{\"identified_at\":\"4\",\"o\":{\"a\":2,\"b\":2}}");
-    assert_int_equal(knock_unit_fold(arena, &unit, values, NULL), KNOCK_OK);
-    assert_string_equal(text(&unit.used->verdicts), "o");
-    assert_string_equal(value(two, 1), "{\"a\":1,\"b\":2,\"s\":0}");
-
-    next();
-    three = sets("u", "{\"identified_at\":\"5\",\"o\":{\"a\":3}}");
-    stored("{}");
-    fold("o");
-    assert_string_equal(text(&unit.used->verdicts), "y");
-    assert_string_equal(value(three, 1), "{\"a\":3,\"b\":2,\"s\":0}");
+    assert_string_equal(value(two, 0), "{\"dup\":1}");
+    assert_string_equal(value(three, 0), "{\"s\":0,\"a\":1,\"b\":2}");
 }
 
 
@@ -331,17 +365,19 @@ one_that_is_too_large_is_measured_and_passed_over(void **state)
 
     (void) state;
 
-    one = sets("u", "{\"o\":{\"a\":1}}");
-    two = sets("u", "{\"o\":{\"big\":\"xxxxxxxxxx\"}}");
-    three = sets("u", "{\"o\":{\"b\":2}}");
+    one = sets(6, "{\"o\":{\"a\":1}}");
+    two = sets(6, "{\"o\":{\"big\":\"xxxxxxxxxx\"}}");
+    three = sets(6, "{\"o\":{\"b\":2}}");
     stored("{\"s\":0}");
     fold("yly");
 
     assert_string_equal(value(one, 0), "13");
     assert_string_equal(value(two, 0), "32");
 
-    assert_int_equal(knock_unit_length(&one->upsert->fields[0]), 13);
-    assert_int_equal(knock_unit_length(&three->upsert->fields[0]), 19);
+    /* what the unit brings to the entity is measured by it */
+
+    assert_int_equal(plan(), '2');
+    assert_int_equal(one->bytes, 3 + 13 + 32 + 19);
     assert_string_equal(value(three, 0), "{\"s\":0,\"a\":1,\"b\":2}");
 }
 
@@ -353,8 +389,8 @@ a_last_one_that_is_too_large_overwrites_nothing(void **state)
 
     (void) state;
 
-    one = sets("u", "{\"o\":{\"a\":1}}");
-    two = sets("u", "{\"o\":{\"b\":2}}");
+    one = sets(6, "{\"o\":{\"a\":1}}");
+    two = sets(6, "{\"o\":{\"b\":2}}");
     stored("{\"s\":0}");
     fold("yl");
 
@@ -377,15 +413,15 @@ a_need_that_does_not_fit_is_left_unused(void **state)
     };
 
     for (i = 0; i < N(rows); i++) {
-        sets("u", "{\"o\":{\"a\":1}}");
-        sets("u", "{\"o\":{\"b\":1}}");
+        sets(6, "{\"o\":{\"a\":1}}");
+        sets(6, "{\"o\":{\"b\":1}}");
 
         while (need.nbases < rows[i].nbases) {
             stored("{\"s\":0}");
         }
 
         fold(rows[i].verdicts);
-        assert_null(unit.used);
+        assert_null(unit.need);
 
         assert_int_equal(teardown(state), 0);
         assert_int_equal(begin(state), 0);
@@ -400,67 +436,49 @@ units_of_a_call_go_on_from_each_other(void **state)
 
     (void) state;
 
-    one = sets("u", "{\"o\":{\"a\":1}}");
+    one = sets(6, "{\"o\":{\"a\":1}}");
     stored("{\"s\":0}");
     fold("y");
     assert_string_equal(value(one, 0), "{\"s\":0,\"a\":1}");
 
     /* another unit, of the same values: what Redis said was before */
 
-    next();
-    two = sets("u", "{\"o\":{\"b\":2},\"p\":{\"x\":1}}");
+    unit.nevents = 0;
+    unit.need = NULL;
+
+    two = sets(6, "{\"o\":{\"b\":2},\"p\":{\"x\":1}}");
+    need.nbases = 0;
     stored("{\"s\":0}");
     stored("{\"y\":2}");
     fold("y");
 
-    assert_non_null(unit.used);
-    assert_string_equal(text(&unit.used->bases[0]), "{\"s\":0,\"a\":1}");
-    assert_string_equal(text(&unit.used->bases[1]), "{\"y\":2}");
+    assert_non_null(unit.need);
+    assert_string_equal(text(&unit.need->bases[0]), "{\"s\":0,\"a\":1}");
+    assert_string_equal(text(&unit.need->bases[1]), "{\"y\":2}");
     assert_string_equal(value(two, 0), "{\"s\":0,\"a\":1,\"b\":2}");
     assert_string_equal(value(two, 1), "{\"y\":2,\"x\":1}");
 
     /* a scalar of a unit that merges another value */
 
-    next();
-    sets("u", "{\"o\":7,\"p\":{\"z\":3}}");
+    unit.nevents = 0;
+    unit.need = NULL;
+
+    sets(6, "{\"o\":7,\"p\":{\"z\":3}}");
+    need.nbases = 0;
     stored("{\"y\":2}");
     fold("y");
 
-    next();
-    three = sets("u", "{\"o\":{\"c\":3}}");
+    unit.nevents = 0;
+    unit.need = NULL;
+
+    three = sets(6, "{\"o\":{\"c\":3}}");
+    need.nbases = 0;
     stored("{\"s\":0}");
     fold("y");
 
-    assert_non_null(unit.used);
-    assert_string_equal(text(&unit.used->bases[0]), "7");
+    assert_non_null(unit.need);
+    assert_string_equal(text(&unit.need->bases[0]), "7");
     assert_string_equal(value(three, 0), "{\"c\":3}");
-}
-
-
-/* what the call before this one makes of a value, though nothing was told */
-
-static void
-a_call_goes_on_from_the_one_before_it(void **state)
-{
-    knock_op_t   *two;
-    knock_map_t  *sent;
-
-    (void) state;
-
-    sets("u", "{\"o\":{\"a\":1}}");
-    stored("{\"s\":0}");
-    fold("y");
-
-    sent = values;
-    values = knock_map_create(arena, 0);
-    assert_non_null(values);
-
-    next();
-    two = sets("u", "{\"o\":{\"b\":2}}");
-    assert_int_equal(knock_unit_fold(arena, &unit, values, sent), KNOCK_OK);
-    assert_string_equal(text(&unit.used->bases[0]), "{\"s\":0,\"a\":1}");
-    assert_string_equal(text(&unit.used->verdicts), "y");
-    assert_string_equal(value(two, 0), "{\"s\":0,\"a\":1,\"b\":2}");
 }
 
 
@@ -471,7 +489,7 @@ names_are_bytes_and_may_be_empty(void **state)
 
     (void) state;
 
-    op = sets("u", "{\"\":{\"a\":1},\"x\\u0000y\":{\"b\":2},"
+    op = sets(6, "{\"\":{\"a\":1},\"x\\u0000y\":{\"b\":2},"
                  "\"x\\u0000z\":{\"c\":3}}");
     stored("{\"s\":1}");
     stored("{\"s\":2}");
@@ -497,7 +515,7 @@ a_long_chain_does_not_hold_each_of_its_values(void **state)
 
     for (i = 0; i < 200; i++) {
         (void) snprintf(json, sizeof(json), "{\"o\":{\"k%zu\":1}}", i);
-        last = sets("u", json);
+        last = sets(6, json);
     }
 
     stored(repeat("{\"big\":\"", "x", 100000, "\"}"));
@@ -519,21 +537,23 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
+        t(a_unit_of_scalars_needs_no_look),
+        t(a_unit_with_an_object_needs_one),
         t(a_unit_that_sets_an_object_twice_is_chained),
-        t(what_is_not_known_is_not_merged),
+        t(an_object_behind_a_scalar_is_a_chain),
+        t(a_unit_with_a_large_op_needs_a_look),
+        t(many_small_ops_on_one_entity_count_together),
         t(an_object_merges_into_what_is_stored),
         t(what_is_stored_and_no_object_is_replaced),
         t(of_a_chain_the_last_value_is_written),
         t(entities_and_fields_are_apart),
         t(a_scalar_cuts_a_chain),
         t(a_scalar_may_come_first_or_last),
-        t(an_older_one_is_laid_under_what_is_stored),
-        t(that_one_is_older_is_known_from_the_call),
+        t(an_op_that_does_not_apply_takes_no_part),
         t(one_that_is_too_large_is_measured_and_passed_over),
         t(a_last_one_that_is_too_large_overwrites_nothing),
         t(a_need_that_does_not_fit_is_left_unused),
         t(units_of_a_call_go_on_from_each_other),
-        t(a_call_goes_on_from_the_one_before_it),
         t(names_are_bytes_and_may_be_empty),
         t(a_long_chain_does_not_hold_each_of_its_values)
     };

@@ -193,7 +193,7 @@ sub other_faults {
     my ($self, $redis, $want, $events) = @_;
 
     my $endpoint = '/sources/segment/environments/development';
-    my $info = 'knock:{development}:catalogue_info:segment';
+    my $log = 'knock:{development}:log:segment';
     my @faults;
 
     my $right = eval {
@@ -201,7 +201,9 @@ sub other_faults {
             my $answer = $self->api(GET => "$endpoint/events");
             my %got = map { $_->{event} => $_->{count} } @{ $answer->{items} };
             my %all = (%$want, %got);
-            my $logged = $redis->command('HGET', $info, 'logged') // 0;
+            my %info = $redis->command('EXISTS', $log)
+                       ? @{ $redis->command('XINFO', 'STREAM', $log) } : ();
+            my $logged = $info{'entries-added'} // 0;
 
             @faults = map { 'the catalogue counts ' . ($got{$_} // 0)
                             . " of $_, there were " . ($want->{$_} // 0) }

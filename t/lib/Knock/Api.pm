@@ -69,15 +69,6 @@ _EOC_
 sub nginx { return $_[0]{nginx} }
 
 
-# Has the worker that answers write what it has for the log.
-
-sub written {
-    my ($self) = @_;
-
-    $self->call(GET => '/sources/segment/environments/development');
-}
-
-
 # Makes these the API keys, by the next reload.
 
 sub write_keys {

@@ -12,22 +12,18 @@ package Knock::Blocks;
 #   --- redis
 #   HGET knock:{development}:user:u1 id => "u1"
 #   LRANGE knock:{development}:runs 0 -1 => /"actor":null.*"actor":null/
-#   LOGGED => /p\nr;\n.*/
 #
 # post: a request a line, its token in front unless it is `dev`.  answer: a
 # line for each, either the answer's accepted, duplicates, ignored and runs,
 # and behind them index:code of each of its errors (index:code:action where
 # the answer names one), or a refusal's status and code.  redis: a command a
 # line, words or 'quoted ones', and its reply: an element a line, the lines
-# joined by " | ", or a /pattern/ that the whole reply is to match.  LOGGED is the
-# last entry of the log when there are as many as posts, LOGGED I the I-th one;
-# Knock::Test says what is answered of it.
+# joined by " | ", or a /pattern/ that the whole reply is to match.
 
 use strict;
 use warnings;
 
 use Exporter qw(import);
-use Knock::Test ();
 use Text::ParseWords qw(shellwords);
 
 our @EXPORT_OK = qw(short_sections);
@@ -63,10 +59,6 @@ sub short_sections {
         for my $line (lines($block->redis)) {
             my ($command, $reply) = $line =~ /^(.*?) =>(?: (.*))?$/
                 or die $block->name . ": no command: $line\n";
-
-            $command =~ s{^LOGGED ?(\d*)$}
-                         {join ' ', 'LOGGED', scalar @posts, $1 || scalar @posts,
-                               Knock::Test::begun()}e;
 
             push @requests, 'GET /redis/'
                             . join '/', map { escape($_) } shellwords($command);

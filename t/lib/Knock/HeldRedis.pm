@@ -22,7 +22,6 @@ package Knock::HeldRedis;
 use strict;
 use warnings;
 
-use Digest::SHA qw(sha256);
 use Exporter qw(import);
 use Fcntl qw(F_SETFL O_NONBLOCK);
 use File::Temp qw(tempdir);
@@ -43,9 +42,6 @@ use constant TIMEOUT => 60;
 # with as many events a call goes out beside one that is under way
 use constant FULL => 128;
 use constant TIOCOUTQ => 0x5411;
-
-# event keys by their marks, and how many events there have been
-my (%Marked, $Messages);
 
 
 # Starts listening, at a unix socket with `unix`, else at a port of its own.
@@ -571,9 +567,7 @@ sub _reply_to {
         $reply = executed($command, $reply)
             if $command->{runs} && !defined $whole;
 
-        # the worker writes its log when it likes: not before what is held
-
-        if (($self->{ordered} || is_log($command)) && @{ $conn->{left} }) {
+        if ($self->{ordered} && @{ $conn->{left} }) {
             $command->{answer} = ($command->{unsaid} // '') . $reply;
             push @{ $conn->{left} }, $command;
         } else {
@@ -639,18 +633,10 @@ sub _queue {
     }
 
     if (@$queue > 2 && !$refused) {
-        my @behind = @$queue[2 .. $#$queue - 1];    # the gate
-        my ($function) = grep { $_->{args}[0] eq 'FCALL' } @behind;
+        my ($push, $call) = @$queue[2, 3];          # behind the gate
 
-        $call{args} = $function->{args};
-
-        if (is_log($function)) {
-            $call{blocks} = @behind - 1;
-        } else {
-            my $push = $behind[0];
-
-            $call{runs} = [ @{ $push->{args} }[2 .. $#{ $push->{args} } - 1] ];
-        }
+        $call{args} = $call->{args};
+        $call{runs} = [ @{ $push->{args} }[2 .. $#{ $push->{args} } - 1] ];
     }
 
     # of the log-in it is the last, and empty
@@ -676,35 +662,7 @@ sub default_reply {
     return bulk('knock') if $name eq 'FUNCTION';
     return array(bulk('development')) if $function eq 'knock_environments';
     return $self->live if $function eq 'knock_live';
-    return $self->_record($command) if $function eq 'knock_record';
     return $self->{serve} ? applied($command) : undef;
-}
-
-
-# Counts the events that the worker's log is about, in $fake->{recorded}.
-
-sub _record {
-    my ($self, $command) = @_;
-
-    my (undef, undef, $nkeys, @args) = @{ $command->{args} };
-    my @keys = @args[$nkeys + 6 + 2 * $args[$nkeys + 5] .. $#args];
-
-    while (my (undef, $n) = splice @keys, 0, 4) {
-        $self->{recorded} += $n;
-    }
-
-    return recorded($command);
-}
-
-
-# Waits until the log of so many events, since the beginning, has been written.
-
-sub wait_recorded {
-    my ($self, $n) = @_;
-
-    $self->run_until("the log of $n events", sub {
-        return ($self->{recorded} // 0) >= $n;
-    });
 }
 
 
@@ -806,27 +764,13 @@ sub post {
 }
 
 
-# A track event, with more fields as JSON text.  Its mark tells it in a call.
+# A track event, with more fields as JSON text.
 
 sub track {
     my ($event, %more) = @_;
 
-    $more{messageId} //= '"' . ++$Messages . '"';
-    remember("track/$event", $more{messageId} =~ /"(.*)"/);
-
     return join(',', qq({"type":"track","event":"$event"),
                 map { qq("$_":$more{$_}) } sort keys %more) . '}';
-}
-
-
-# Notes the event key of an event by its mark.
-
-sub remember {
-    my ($key, $message) = @_;
-
-    my $text = join '', map { pack('Q>', length) . $_ } 'segment', $key, $message;
-
-    $Marked{ substr sha256($text), 0, 16 } = $key;
 }
 
 
@@ -857,22 +801,25 @@ sub large_track {
 }
 
 
-# The reply to a call of knock_apply: each event is as expected, or with a
-# status 'd' or 'l' each is that.
+# The reply to a call of knock_apply: each unit is applied.  With a status
+# all events have that one, else the one that the caller gave them.
 
 sub applied {
-    my ($call, $status) = @_;
+    my ($call, $status, $runs) = @_;
 
-    return plain() if ($status // 'p') !~ /^[dl]$/;
+    return array(map {
+        my @events = @{ $_->{events} };
 
-    return array(bulk('ok'), map { (bulk($status), ":$_\r\n") }
-                             1 .. scalar events($call));
+        array(bulk('ok'),
+              bulk(join '', map { $status // $_->{status} } @events),
+              ':' . ($runs // 0) . "\r\n");
+    } units($call));
 }
 
 
-# The reply that all is as expected.
+# The reply that says so once for all units.
 
-sub plain { return array(bulk('ok')) }
+sub plain { return array(bulk('plain')) }
 
 
 # EXEC's reply, with this one of FCALL's.
@@ -885,26 +832,14 @@ sub executed {
 }
 
 
-# Whether a command writes what there is to be looked at; and its reply, alone or
-# in a transaction behind the blocks of the log.
-
-sub is_log { return ($_[0]{args}[1] // '') eq 'knock_record' }
-
-sub recorded {
-    my ($call) = @_;
-
-    return "+OK\r\n" if !$call->{blocks};
-    return array("*-1\r\n", (bulk('1-1')) x $call->{blocks}, "+OK\r\n");
-}
-
-
 sub bulk { return '$' . length($_[0]) . "\r\n$_[0]\r\n" }
 sub array { return '*' . @_ . "\r\n" . join '', @_ }
 sub error { return "-$_[0]\r\n" }
 
 
-# The events of a call, { mark, event, runs => [...], resent, texts => [...] };
-# the order of the arguments is that of redis-schema/knock.lua.
+# The units of a call, { planned, expect, bases => [...], events => [...] };
+# an event is { status, event, sample, document, ops, runs => [...] }.  The
+# order of the arguments is that of redis-schema/knock.lua.
 
 sub units {
     my ($call) = @_;
@@ -912,35 +847,58 @@ sub units {
     my (undef, undef, $nkeys, @rest) = @{ $call->{args} };
     my @args = splice @rest, $nkeys;
 
-    my ($plan, $details) = (splice @args, 0, 6)[4, 5];
-    my (undef, $nmarks, undef, $npacks, $nruns, $nevents, undef, $ntwins,
-        $nactors) = unpack 'N9', $plan;
-    my @events = map { { event => '', runs => [] } } 1 .. $nevents;
+    my ($plan, $numbers) = (splice @args, 0, 8)[6, 7];
+    my (undef, $nmarks, $nfields, $nruns, $nlogs, $ncounts) = unpack 'N8', $plan;
+    my @numbers = split ' ', $numbers;
+    my @units;
 
     shift @args;
-
-    my @marks = splice @args, 0, $nmarks;
-
-    splice @args, 0, $npacks;
+    splice @args, 0, $nmarks + $nfields;
 
     my @runs = $call->{runs} ? @{ $call->{runs} } : splice @args, 0, $nruns;
-    my @mark_events = unpack "n$nmarks", $details;
-    my @firsts = map { unpack 'N', "\0$_" }
-                 unpack '(a3)' . ($nevents + 1),
-                        substr $details, 2 * $nmarks + 4 * $ntwins;
+    my @logs = splice @args, 0, 2 * $nlogs;
+    my @counts = splice @args, 0, 2 * $ncounts;
 
-    for my $i (0 .. $#marks) {
-        my $event = $events[$mark_events[$i] - 1];
+    while (@numbers) {
+        my ($nevents, $plan, $expects, $nbases, $guard)
+            = splice @numbers, 0, 5;
+        my %unit = (planned => $plan % 4, told => $plan > 3, expect => '',
+                    events => [], guard => $guard, etag => '');
 
-        $event->{mark} = $marks[$i];
-        $event->{event} = $Marked{$marks[$i]} // '';
+        $unit{expect} = shift @args if $expects;
+        $unit{bases} = [splice @args, 0, $nbases];
+        $unit{etag} = shift @args if $guard;
+
+        for (1 .. $nevents) {
+            my %event;
+
+            @event{qw(mark status count log ops)} = splice @numbers, 0, 5;
+
+            $event{status} = (qw(p i f l))[ $event{status} ];
+            @event{qw(event sample)}
+                = $event{count} ? @counts[2 * $event{count} - 2,
+                                          2 * $event{count} - 1] : ('', '');
+
+            splice @numbers, 0, 5 * $event{ops};
+
+            for (1 .. shift @numbers) {
+                my ($actor, $n) = splice @numbers, 0, 2;
+
+                splice @numbers, 0, $n;
+                push @{ $event{runs} }, splice @runs, 0, $n;
+            }
+
+            (undef, $event{document}) = splice @logs, 0, 2 if $event{log};
+
+            push @{ $unit{events} }, \%event;
+        }
+
+        push @units, \%unit;
     }
 
-    for my $i (0 .. $#events) {
-        $events[$i]{runs} = [@runs[$firsts[$i] - 1 .. $firsts[$i + 1] - 2]];
-    }
+    die "a call with " . @args . " arguments too many\n" if @args;
 
-    return { events => \@events, texts => \@args };
+    return @units;
 }
 
 

@@ -185,323 +185,147 @@ sub pages {
 }
 
 
-# Calls knock_apply with events, each of which has what it needs of
-#
-#   mark                    the text by which it is known
-#   status                  'f': its mark is looked up, and not remembered
-#   ops                     [[key, kind, {field => JSON}, {object field => JSON},
-#                           identified_at], ...], a kind 'e' or 'r'
-#   runs                    [[key, run], ...]
-#   actors                  [key, ...]
-#   resent                  [verdicts, base, ...], as it was answered
-#   request                 the number of its request, 1 unless said
-#
-# Gives what it answers: { stale => version }, { guarded => 1 }, or of what is
-# not as expected the indexes from 0, { d => [...], ... }, 'n' and 'x' with what
-# comes behind, and `changed`.
-#
-# Options: `version` is the caller's, `config` that of the configuration;
-# `window`; `guard`, [key, ETag]; `heavy`: every op is looked at; `pushed`: the
-# runs are pushed in front of the call, as the worker does in a transaction.
+# Calls knock_apply with units, each { events => [...] } and what else of
+# plan, told, expect, bases, guard (a key's name), etag; an event has mark, status,
+# event, sample, log (a document), verdicts (of shards), ops [[key, kind, {field => JSON}, {object
+# field => JSON}], ...], actions [[actor or '', [key, run], ...], ...]; and
+# catalogue => '' for none.  Options: `version` is the caller's; `plain`, the
+# plan says that it is enough; `pushed`, the runs are pushed in front of the
+# call, as the worker does in a transaction, which gives what EXEC does.
+
+my %STATUS = (p => 0, i => 1, f => 2, l => 3);
 
 sub apply {
-    my ($self, $events, %options) = @_;
-
-    my ($call, @pushed) = $self->apply_command($events, %options);
-
-    return answer($self->redis(@$call)) if !$options{pushed};
-
-    my ($runs, $token, $n) = @pushed;
-
-    $self->redis('MULTI');
-    $self->redis('RPUSH', $runs, @{ $pushed[3] }, $token);
-    $self->redis(@$call);
-    $self->redis('EVAL', guard(), 1, $runs, $token, $n + 1);
-
-    return answer($self->redis('EXEC')->[1]);
-}
-
-
-# The FCALL alone; and the key of the runs, the token, how many runs there are,
-# and the runs.
-
-sub apply_command {
-    my ($self, $events, %options) = @_;
+    my ($self, $units, %options) = @_;
 
     my $env = $options{environment} // 'development';
-    my @fixed = map { $self->key("$env/$_") }
-                qw(version runs seen:0 seen:1 large);
-    my (@checked, @others, %place);
-
-    # entities by name: the first time decides on which side they stand
-
-    my $entity = sub {
-        my ($name, $list) = @_;
-
-        if (!$place{$name}) {
-            push @$list, $self->key("$env/$name");
-            $place{$name} = [$list, scalar @$list];
-        }
-    };
-
-    for my $event (@$events) {
-        $entity->($_->[0], \@others) for @{ $event->{ops} // [] };
-        $entity->($_->[0], \@checked) for @{ $event->{runs} // [] };
-        $entity->($_, \@checked) for @{ $event->{actors} // [] };
-    }
-
-    $entity->($options{guard}[0], \@others) if $options{guard};
-
+    my @keys = map { $self->key("$env/$_") }
+               qw(version runs seen:0 seen:1 large catalogue:segment
+                  catalogue_info:segment log:segment);
+    my %index = map { substr($keys[$_], 1 + rindex $keys[$_], '}') =~ s/^://r
+                      => $_ + 1 } 0 .. $#keys;
     my $index = sub {
-        my ($list, $n) = @{ $place{ $_[0] } };
+        my ($name) = @_;
 
-        return @fixed + ($list == \@others ? @checked : 0) + $n;
+        return 0 if !defined $name || $name eq '';
+        return $index{$name} //= push @keys, $self->key("$env/$name");
+    };
+    my (@marks, @packs, @runs, @logs, @counts, @texts, @numbers);
+    my (%count, %there, @must, @packed, $nevents);
+
+    my $must = sub {
+        my ($entity) = @_;
+
+        push @must, $entity if $entity && !$there{$entity}++;
     };
 
-    my (@marks, @failed, @mark_event, @failed_event, @twins, %marked);
-    my ($ops, $actors, $heavies) = ('', '', '');
-    my (@packs, @runs, @first_run, @run_key, @texts, %brought);
-    my ($nactors, $nheavy) = (0, 0);
+    for my $unit (@$units) {
+        my @events = @{ $unit->{events} };
+        my @bases = @{ $unit->{bases} // [] };
 
-    for my $e (1 .. @$events) {
-        my $event = $events->[$e - 1];
-        my $failed = ($event->{status} // 'p') eq 'f';
-        my $mark = $event->{mark};
+        push @numbers, scalar @events,
+             ($unit->{plan} // 0) + ($unit->{told} ? 4 : 0),
+             defined $unit->{expect} ? 1 : 0, scalar @bases,
+             $index->($unit->{guard});
+        push @texts, $unit->{expect}, @bases if defined $unit->{expect};
+        push @texts, $unit->{etag} // '' if $unit->{guard};
 
-        if (defined $mark) {
-            push @{ $failed ? \@failed : \@marks }, $mark;
-            push @{ $failed ? \@failed_event : \@mark_event }, $e;
-            push @twins, $e, $marked{$mark} if $marked{$mark};
-            $marked{$mark} //= $e if !$failed;
-        }
+        for my $event (@events) {
+            my $status = $event->{status} // 'p';
+            my $name = $event->{event} // 'track/T';
+            my $count = 0;
+            my @ops = @{ $event->{ops} // [] };
+            my @actions = @{ $event->{actions} // [] };
 
-        my $text = 0;
+            $nevents++;
 
-        if ($event->{resent}) {
-            $text = @texts + 1;
-            push @texts, @{ $event->{resent} };
-        }
+            if (!defined $event->{catalogue}) {
+                $count = $count{$name};
 
-        my @own = @{ $event->{ops} // [] };
-        my $heavy = $options{heavy};
-        my %set;
+                if (!$count) {
+                    push @counts, { name => $name, events => 0, sample => '',
+                                    of => 0 };
+                    $count = $count{$name} = @counts;
+                }
 
-        for my $op (@own) {
-            my ($key, undef, $plain, $objects) = @$op;
+                $counts[$count - 1]{events}++;
 
-            $brought{$key} += length join '', %$plain, %{ $objects // {} };
-            $heavy ||= $brought{$key} >= 2048 || $text;
-            $heavy ||= $set{$key}{$_}++ for keys %{ $objects // {} };
-        }
-
-        for my $op (@own) {
-            my ($key, $kind, $plain, $objects, $time) = @$op;
-            my @plain = (defined $time ? ('identified_at', $time) : (),
-                         map { ($_, $plain->{$_}) } sort keys %$plain);
-            my @objects = map { ($_, $objects->{$_}) }
-                          sort keys %{ $objects // {} };
-            my $flags = 2 * !!@objects + ($kind eq 'r');
-            my $npacks = 0;
-
-            for my $strings (\@plain, \@objects) {
-                while (my @some = splice @$strings, 0, 2000) {
-                    push @packs, join '', map { packed($_) } @some;
-                    $npacks++;
+                if (length($event->{sample} // '')) {
+                    @{ $counts[$count - 1] }{qw(sample of)}
+                        = ($event->{sample}, $nevents);
                 }
             }
 
-            if ($heavy) {
-                $nheavy++;
-                $heavies .= pack('NC', $brought{$key}, $text ? 1 : 0)
-                            . uint24($op == $own[0] ? $text : 0);
+            push @marks, $event->{mark} if defined $event->{mark};
+            push @numbers, defined $event->{mark} ? 1 : 0, $STATUS{$status},
+                 $count, defined $event->{log} ? 8 : 0, scalar @ops;
+
+            for my $op (@ops) {
+                my ($key, $kind, $plain, $objects) = @$op;
+                my @strings = ((map { ($_, $plain->{$_}) } sort keys %$plain),
+                               (map { ($_, $objects->{$_}) }
+                                sort keys %{ $objects // {} }));
+
+                push @packs, join '', map { packed($_) } @strings;
+                push @numbers, $index->($key), $kind eq 'r' ? 1 : 0,
+                     length(join '', @strings), scalar keys %$plain,
+                     scalar keys %{ $objects // {} };
+                push @packed, pack 'n', $index->($key);
+                $there{ $index->($key) } = 1;
             }
 
-            $ops .= uint24($index->($key)) . pack('nn', $e, 4 * $npacks + $flags)
-                    . uint24($heavy ? $nheavy : 0);
-        }
+            push @numbers, scalar @actions;
 
-        push @first_run, @runs + 1;
+            my $expected = $status . ($event->{verdicts} // '');
 
-        for my $run (@{ $event->{runs} // [] }) {
-            push @runs, $run->[1];
-            push @run_key, $index->($run->[0]);
-        }
+            for my $action (@actions) {
+                my ($actor, @recipients) = @$action;
 
-        for my $actor (@{ $event->{actors} // [] }) {
-            $nactors++;
-            $actors .= pack('n', $e) . uint24($index->($actor));
+                push @numbers, $index->($actor), scalar @recipients,
+                     map { $index->($_->[0]) } @recipients;
+                push @runs, map { $_->[1] } @recipients;
+
+                $must->($index->($actor)) if defined $event->{log};
+                $must->($index->($_->[0])) for @recipients;
+
+                $expected .= ($index->($actor) ? 'a' : '')
+                             . 'r' x @recipients . ';';
+            }
+
+            push @logs, $expected, $event->{log} if defined $event->{log};
         }
     }
 
-    my $guard = $options{guard} ? $index->($options{guard}[0]) : 0;
-    my $plan = pack('N9', scalar @checked, @marks + @failed, scalar @marks,
-                    scalar @packs, scalar @runs, scalar @$events, $guard,
-                    @twins / 2, $nactors)
-               . $ops;
+    my $plan = pack 'N8', $options{plain} ? 1 : 0, scalar @marks,
+                    scalar @packs, scalar @runs, @logs / 2, scalar @counts,
+                    scalar @must, scalar @packed;
 
-    my $details = pack('n*', @mark_event, @failed_event, @twins)
-               . join('', map { uint24($_) } @first_run, @runs + 1)
-               . pack('n*', map { $_->{request} // 1 } @$events)
-               . join('', map { uint24($_) } @run_key)
-               . $actors . $heavies;
+    $plan .= pack 'N3', 6, @$_{qw(events of)} for @counts;
+    $plan .= join '', (map { pack 'n', $_ } @must), @packed,
+                      (pack 'n', 8) x (@logs / 2) if $options{plain};
 
-    push @texts, $options{guard}[1] if $guard;
-
-    my @keys = (@fixed, @checked, @others);
     my $token = $options{pushed} ? 'token ' . rand : '';
     my $version = $self->redis('GET', $keys[0]) // '0';
+    my @call = ('FCALL', 'knock_apply', scalar @keys, @keys,
+                $options{version} // VERSION, $options{config} // $version,
+                $options{window} // 86400000, $options{log_length} // 1000,
+                $options{catalogue_length} // 1000, $token, $plan,
+                "@numbers", '', @marks, @packs,
+                $options{pushed} ? () : @runs, @logs,
+                (map { @$_{qw(name sample)} } @counts), @texts);
 
-    return ['FCALL', 'knock_apply', scalar @keys, @keys,
-            $options{version} // VERSION, $options{config} // $version,
-            $options{window} // 86400000, $token, $plan, $details, '', @marks,
-            @failed, @packs, $options{pushed} ? () : @runs, @texts],
-           $keys[1], $token, scalar @runs, \@runs;
+    return $self->redis(@call) if !$options{pushed};
+
+    $self->redis('MULTI');
+    $self->redis('RPUSH', $keys[1], @runs, $token);
+    $self->redis(@call);
+    $self->redis('EVAL', guard(), 1, $keys[1], $token, @runs + 1);
+
+    return $self->redis('EXEC');
 }
 
 
-# Those of the events that are to be sent again, as they are then: the objects of
-# those that were answered 'n' are merged with what is stored, as the worker
-# merges them.
-
-sub again {
-    my ($events, $answer) = @_;
-
-    my %need = map { ($_->[0] => [ @$_[1 .. $#$_] ]) } @{ $answer->{n} // [] };
-    my %wait = map { ($_ => 1) } @{ $answer->{w} // [] };
-
-    return [ map { $need{$_} ? merged($events->[$_], $need{$_})
-                             : $events->[$_] }
-             grep { $need{$_} || $wait{$_} } 0 .. $#$events ];
-}
-
-
-# An event whose objects have been merged with what was answered.
-
-sub merged {
-    my ($event, $need) = @_;
-
-    my ($verdicts, @bases) = @$need;
-    my $whole = $event->{whole} // $event->{ops};
-    my (@ops, %value, %last);
-
-    for my $i (0 .. $#$whole) {
-        my ($key, $kind, $plain, $objects, @time) = @{ $whole->[$i] };
-        my $verdict = substr $verdicts, $i, 1;
-        my %merged;
-
-        for my $name (sort keys %{ $objects // {} }) {
-            my $id = "$key $name";
-
-            $value{$id} = shift @bases if !exists $value{$id};
-
-            my ($new, $stored) = ($objects->{$name}, $value{$id});
-            my ($over, $under) = $verdict eq 'o' ? ($stored, $new)
-                                                 : ($new, $stored);
-
-            my $text = $stored eq '' ? $new : merge($under, $over);
-
-            if ($verdict eq 'l') {
-                $merged{$name} = length $text;
-                next;
-            }
-
-            ${ $last{$id} } = length $stored if $last{$id};
-            # of a scalar that stays no more is sent than its length
-
-            $merged{$name} = $text =~ /^\{/ ? $text : length $text;
-            $value{$id} = $text;
-            $last{$id} = \$merged{$name};
-        }
-
-        push @ops, [$key, $kind, $plain, \%merged, @time];
-    }
-
-    return { %$event, whole => $whole, ops => \@ops, resent => $need };
-}
-
-
-# JSON merged: objects are, in order of their names, and else `over` counts.
-
-sub merge {
-    my ($under, $over) = @_;
-
-    my $json = JSON::PP->new->utf8->canonical->allow_nonref;
-    my $merge;
-
-    $merge = sub {
-        my ($base, $new) = @_;
-
-        return $new if ref $base ne 'HASH' || ref $new ne 'HASH';
-
-        my %merged = %$base;
-
-        $merged{$_} = exists $base->{$_} ? $merge->($base->{$_}, $new->{$_})
-                                         : $new->{$_} for keys %$new;
-
-        return \%merged;
-    };
-
-    return $json->encode($merge->(map { $json->decode($_) } $under, $over));
-}
-
-
-# Sends events until all are done, as the worker does: those that are to be sent
-# again in calls of their own.  Gives of each what has become of it ('d', 'l',
-# 'x', or '' if it is applied), the runs that were refused ('u' and 'b'), and the
-# number of calls.
-
-sub apply_all {
-    my ($self, $events, %options) = @_;
-
-    my @events = map { { %{ $events->[$_] }, number => $_ } } 0 .. $#$events;
-    my %done = (said => [ ('') x @events ], u => [], b => [], calls => 0);
-
-    while (@events) {
-        my $answer = $self->apply(\@events, %options);
-        my @runs = map { $_->[1] } map { @{ $_->{runs} // [] } } @events;
-
-        for my $said (qw(d l x)) {
-            $done{said}[$events[ref $_ ? $_->[0] : $_]{number}] = $said
-                for @{ $answer->{$said} // [] };
-        }
-
-        push @{ $done{$_} }, @runs[@{ $answer->{$_} // [] }] for qw(u b);
-
-        @events = @{ again(\@events, $answer) };
-        die 'events are never done' if ++$done{calls} > 100;
-    }
-
-    return \%done;
-}
-
-
-# what knock_apply answers, as apply() gives it
-
-sub answer {
-    my ($reply) = @_;
-
-    my ($what, @rest) = @$reply;
-
-    return { stale => $rest[0] } if $what eq 'stale';
-    return { guarded => 1 } if $what eq 'guarded';
-
-    my %answer = $what eq 'changed' ? (changed => 1) : ();
-
-    while (@rest) {
-        my ($kind, $index) = splice @rest, 0, 2;
-        my @more = $kind eq 'x' ? splice @rest, 0, 1
-                   : $kind eq 'n' ? splice @rest, 0, 2 : ();
-
-        push @more, splice @rest, 0, pop @more if $kind eq 'n';
-
-        push @{ $answer{$kind} }, @more ? [$index - 1, @more] : $index - 1;
-    }
-
-    return \%answer;
-}
-
-
-# A string in MessagePack, and an integer in three bytes.
+# A string in MessagePack.
 
 sub packed {
     my ($text) = @_;
@@ -511,13 +335,6 @@ sub packed {
     return ($n < 32 ? pack('C', 0xa0 | $n)
             : $n <= 0xffff ? pack('Cn', 0xda, $n) : pack('CN', 0xdb, $n))
            . $text;
-}
-
-
-sub uint24 {
-    my ($n) = @_;
-
-    return substr pack('N', $n), 1;
 }
 
 

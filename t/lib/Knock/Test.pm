@@ -18,13 +18,7 @@ package Knock::Test;
 # The error log of each block is looked through for alerts and sanitizers'
 # reports, besides what its own no_error_log says.
 #
-# The log and the catalogue are written a moment after the answer.  A command of
-# /redis/ that finds nothing at a key of theirs waits for it; /redis/LOGGED/n/i/ms
-# waits until there are n entries in the log of `segment` in `development` of
-# events received since then, and answers the i-th one, oldest first: status,
-# verdicts, document and event, a line each.
-#
-# For other tests: redis(command, args...), seed(text), log_when(n).
+# For other tests: redis(command, args...), seed(text).
 
 use strict;
 use warnings;
@@ -33,13 +27,10 @@ use Exporter qw(import);
 use IO::Socket::INET;
 use POSIX ();
 use Text::ParseWords qw(shellwords);
-use Time::HiRes qw(time);
-use Time::Local qw(timegm);
 
-use Knock::Log;
-use Knock::Server qw(start_redis connect_redis wait_for);
+use Knock::Server qw(start_redis connect_redis);
 
-our @EXPORT = qw(redis seed redis_server live_action log_when);
+our @EXPORT = qw(redis seed redis_server live_action);
 
 our $Seed = <<'_EOS_';
 endpoint development segment token=dev identify_enabled=1
@@ -70,7 +61,6 @@ our @Never = ('[alert]', '[emerg]', 'Assertion', 'Sanitizer');
 $ENV{TEST_NGINX_LOAD_MODULES} = $ENV{KNOCK_MODULE};
 
 my ($server, $client, $inspector);
-my $begun = 0;      # ms: what was received before belongs to other tests
 
 
 # Starts the servers of this file, once: not when the module is loaded, which
@@ -138,18 +128,8 @@ sub forbid {
 sub redis {
     start();
 
-    $begun = now_ms() if $_[0] eq 'FLUSHALL';
-
     return $client->command(@_);
 }
-
-
-sub now_ms { return int 1000 * time }
-
-
-# When Redis was last emptied, in ms.
-
-sub begun { return $begun }
 
 
 # { pid, socket, port, dir } of the file's redis-server.
@@ -158,41 +138,6 @@ sub redis_server {
     start();
 
     return $server;
-}
-
-
-# The entries of a log, as Knock::Log gives them, when there are so many.  `base`
-# is what the environment's keys begin with, `redis` runs a command.  Of events
-# that were received before Redis was emptied entries may come late: they are
-# left out.
-
-sub log_when {
-    my ($n, %of) = @_;
-
-    my $base = $of{base} // 'knock:{development}:';
-    my $redis = $of{redis} // \&redis;
-    my $since = $of{since} // $begun;
-    my @entries;
-
-    wait_for("$n entries of the log", sub {
-        @entries = grep { received_ms($_->{doc}) >= $since }
-                   Knock::Log::log_entries(
-                       $redis->('XRANGE', "${base}log:segment", '-', '+'));
-
-        return @entries >= $n;
-    });
-
-    return @entries;
-}
-
-
-sub received_ms {
-    my ($doc) = @_;
-
-    my ($year, $month, $day, $h, $m, $s, $ms)
-        = $doc->{received_at} =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z$/;
-
-    return 1000 * timegm($s, $m, $h, $day, $month - 1, $year) + $ms;
 }
 
 
@@ -234,21 +179,6 @@ sub seed {
         } else {
             die "unknown seed: $line\n";
         }
-    }
-
-    tell_shards();
-}
-
-
-# What the control API does behind a change: shards that there are learn of it.
-
-sub tell_shards {
-    for my $shard (@{ redis('KEYS', 'knock:{*/*}:version') }) {
-        my ($env) = $shard =~ m{^knock:\{(.*)/\d+\}:} or next;
-        my $seen = redis('GET', $shard);
-
-        redis('FCALL', 'knock_version_follow', 1, $shard, 1,
-              redis('GET', key($env, 'version')) // '0', $seen // '0');
     }
 }
 
@@ -346,35 +276,13 @@ sub start_inspector {
         my @args = map { s/%([0-9A-Fa-f]{2})/chr hex $1/ger }
                    split m{/}, $path // '', -1;
 
-        my $reply = eval { inspect(sub { $redis->command(@_) }, @args) };
+        my $reply = eval { $redis->command(@args) };
         my $text = $@ ? "error: $@" : as_text($reply);
 
         print {$http} "HTTP/1.0 200 OK\r\nContent-Length: ", length $text,
                       "\r\n\r\n", $text;
         close $http;
     }
-}
-
-
-# A command of the inspector.
-
-sub inspect {
-    my ($redis, @args) = @_;
-
-    if ($args[0] eq 'LOGGED') {
-        my @entries = log_when($args[1], redis => $redis, since => $args[3]);
-
-        return [ @{ $entries[$args[2] - 1] }{qw(status verdicts json text)} ];
-    }
-
-    my $reply;
-
-    wait_for("what @args is to find", sub {
-        $reply = $redis->(@args);
-        return ref $reply ? @$reply : defined $reply;
-    }) if grep { /:(?:log|catalogue)/ } @args;
-
-    return $reply // $redis->(@args);
 }
 
 
